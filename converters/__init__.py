@@ -1,0 +1,1 @@
+"""Commands that scrape, prepare, train, convert and evaluate safety models."""

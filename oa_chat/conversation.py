@@ -1,0 +1,120 @@
+"""What was said: messages, turns and conversations, as frozen data.
+
+These types travel between all other parts. They know nothing about models, guards or storage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from oa_chat.policy import Action
+from oa_chat.verdict import Verdict
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as a model sees it."""
+
+    role: Role
+    text: str
+
+
+class StopReason(StrEnum):
+    """Why a turn ended the way it did."""
+
+    COMPLETE = "complete"
+    """The model finished its reply."""
+    LENGTH = "length"
+    """The reply reached its token limit or the end of the context."""
+    STOPPED = "stopped"
+    """The user stopped the reply; the partial reply is kept."""
+    WITHDRAWN = "withdrawn"
+    """The user took the message back before it was sent."""
+    BLOCKED = "blocked"
+    """The policy kept the message from being sent."""
+    FAILED = "failed"
+    """Something broke; `Turn.failure` says what."""
+    PENDING = "pending"
+    """Not ended yet. On disk after a crash: the turn was cut off here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What a reply cost. Times are in milliseconds, counts in tokens."""
+
+    guard_ms: float = 0.0
+    first_token_ms: float = 0.0
+    """From sending the message to the first token of the reply."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """How many of the prompt's tokens were in the cache already."""
+    reply_tokens: int = 0
+    decode_ms: float = 0.0
+    """Time spent on decoding the reply, first token excluded."""
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Decoding speed; 0.0 while it is not known."""
+        if self.decode_ms <= 0 or self.reply_tokens < 2:
+            return 0.0
+        return (self.reply_tokens - 1) / self.decode_ms * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A user's message and everything that came of it."""
+
+    id: int
+    """Row id in the store."""
+    user: str
+    """Exactly what the user typed."""
+    sent: str | None = None
+    """The user's turn as it was sent to the model; None if it was not sent."""
+    reply: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    action: Action | None = None
+    stop_reason: StopReason = StopReason.PENDING
+    failure: str = ""
+    timing: Timing = field(default_factory=Timing)
+    created: str = ""
+    """ISO 8601, UTC."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The newest verdict on the user's message."""
+        own = [verdict for verdict in self.verdicts if verdict.subject == "message"]
+        return own[-1] if own else None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation as it is stored, oldest turn first."""
+
+    id: int
+    title: str
+    system_prompt: str
+    turns: tuple[Turn, ...] = ()
+    guard_off: bool = False
+    """The user switched the guard off for this conversation."""
+
+    def messages_sent(self) -> tuple[Message, ...]:
+        """The transcript as the chat model has seen it: only turns that were sent."""
+        transcript = [Message("system", self.system_prompt)] if self.system_prompt else []
+        for turn in self.turns:
+            if turn.sent is not None:
+                transcript.append(Message("user", turn.sent))
+                transcript.append(Message("assistant", turn.reply))
+        return tuple(transcript)
+
+    def messages_typed(self) -> tuple[Message, ...]:
+        """The transcript as the guard judges it: what was typed, without guidelines."""
+        transcript: list[Message] = []
+        for turn in self.turns:
+            if turn.sent is not None:
+                transcript.append(Message("user", turn.user))
+                transcript.append(Message("assistant", turn.reply))
+        return tuple(transcript)

@@ -1,0 +1,274 @@
+"""The wire types between the app and an engine: one JSON object a line, in both directions.
+
+Requests carry a number chosen by the parent; every answer repeats it. A request is answered by any
+number of `Progress`, `Prompted` and `Piece` lines and ends with exactly one of `Loaded`,
+`Prefilled`, `Done`, `Classified`, `Embedded`, `Written` or `Refused`. One request runs at a time;
+`Cancel` alone may arrive meanwhile. Texts are untrusted unless a `Segment` says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from oa_chat.conversation import Message
+
+ModelKind = Literal["causal", "classifier", "seq2seq"]
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of everything on the wire. The JSON field ``type`` is the class name."""
+
+    id: int
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How the next token is chosen. None means: as the model's file says, else the default."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    """None is a fresh seed for every reply."""
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A piece of a prompt. Control tokens are recognised in trusted pieces alone."""
+
+    text: str
+    trusted: bool = False
+
+
+class Passage(msgspec.Struct, frozen=True):
+    """One text for a classifier, with what came before it (may be empty)."""
+
+    text: str
+    context: str = ""
+
+
+# ---------------------------------------------------------------- requests
+
+
+class Load(Wire, frozen=True):
+    """Load a model. Answered by `Progress` and `Loaded`."""
+
+    path: str
+    kind: ModelKind
+    context: int = 0
+    """Wanted context in tokens; 0 is what the model was trained with, within reason."""
+    gpu_layers: int = -1
+    """Layers to offload; -1 is as many as fit."""
+    threads: int = 0
+    """0 chooses by the size of the model."""
+
+
+class Prefill(Wire, frozen=True):
+    """Evaluate a transcript that ends with a user's message, without generating.
+
+    Answered by `Progress` and `Prefilled`. The last message may later be sent with more text
+    behind it: its tokens stay cached.
+    """
+
+    messages: list[Message]
+    skipped: int = 0
+
+
+class Reply(Wire, frozen=True):
+    """Generate the assistant's next message.
+
+    Answered by `Prompted`, `Progress`, `Piece`s and `Done`.
+    """
+
+    messages: list[Message]
+    """System message (if any) first, then user and assistant in turn, ending with the user."""
+    sampling: Sampling
+    skipped: int = 0
+    """How many of the oldest turns (user and assistant) to leave out at least."""
+
+
+class Complete(Wire, frozen=True):
+    """Continue a raw prompt, greedily unless sampling says otherwise.
+
+    For causal guards and rule writers. Answered by `Prompted`, `Piece`s and `Done`.
+    """
+
+    segments: list[Segment]
+    sampling: Sampling
+    stop: list[str] = []
+
+
+class Classify(Wire, frozen=True):
+    """Judge texts, batched. Answered by `Progress` and `Classified`."""
+
+    passages: list[Passage]
+
+
+class Embed(Wire, frozen=True):
+    """Mean-pooled, normalised embeddings. Answered by `Progress` and `Embedded`."""
+
+    texts: list[str]
+
+
+class Write(Wire, frozen=True):
+    """Run a sequence-to-sequence model on each prompt. Answered by `Progress` and `Written`.
+
+    Decoding is greedy and ends early, right after a label, when the label is one of `brief`.
+    """
+
+    prompts: list[list[Segment]]
+    labels: list[str]
+    """Label strings whose probabilities are wanted, as they appear in the output."""
+    brief: list[str] = []
+    max_tokens: int = 64
+
+
+class Cancel(Wire, frozen=True):
+    """Stop request number `id` soon. It ends with its usual last answer, stop "cancelled"."""
+
+
+Request = Load | Prefill | Reply | Complete | Classify | Embed | Write | Cancel
+
+# ---------------------------------------------------------------- answers
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a loaded model is and how it runs."""
+
+    name: str
+    architecture: str
+    kind: ModelKind
+    context: int
+    trained_context: int
+    size_bytes: int
+    parameters: int
+    device: str
+    """Where it runs, such as "CPU" or "CUDA0 (24/24 layers)"."""
+    gpu_layers: int
+    threads: int
+    has_template: bool = True
+    """Whether the file holds a chat template; without one ChatML is assumed."""
+    labels: list[str] = []
+    load_ms: float = 0.0
+    note: str = ""
+    """Something the user should know, such as a retry with fewer layers."""
+
+
+class Progress(Wire, frozen=True):
+    """A sign of life."""
+
+    stage: Literal["load", "prefill", "classify", "embed", "write"]
+    done: int
+    total: int
+
+
+class Loaded(Wire, frozen=True):
+    """The model is ready."""
+
+    info: ModelInfo
+
+
+class Prompted(Wire, frozen=True):
+    """What a reply starts from; sent before the first piece."""
+
+    tokens: int
+    cached: int
+    """Tokens that were evaluated before this request."""
+    skipped: int
+    """Turns left out at the front: at least what the request said, more if the context is full."""
+    context: int
+    tail: str
+    """The newest message as the model sees it, with the template's marks."""
+
+
+class Prefilled(Wire, frozen=True):
+    """The transcript is in the cache, or as far as it got before it was cancelled."""
+
+    tokens: int
+    cached: int
+    skipped: int
+
+
+class Piece(Wire, frozen=True):
+    """New text of a reply: whole characters only. Pieces may hold several tokens."""
+
+    text: str
+    tokens: int = 1
+
+
+class Done(Wire, frozen=True):
+    """A reply has ended."""
+
+    stop: Literal["complete", "length", "cancelled"]
+    tokens: int
+    prefill_ms: float
+    decode_ms: float
+    """From the first token of the reply to its last."""
+    used: int
+    """Tokens in the context now."""
+    seed: int = 0
+
+
+class Window(msgspec.Struct, frozen=True):
+    """One judged piece of a passage."""
+
+    probabilities: list[float]
+    """By label, in the order of `ModelInfo.labels`; they sum to 1."""
+
+
+class Classified(Wire, frozen=True):
+    """For each passage its windows: one if it fits, several overlapping ones if it does not."""
+
+    windows: list[list[Window]]
+
+
+class Embedded(Wire, frozen=True):
+    """One unit vector a text."""
+
+    vectors: list[list[float]]
+
+
+class Output(msgspec.Struct, frozen=True):
+    """What a sequence-to-sequence model wrote for one prompt."""
+
+    text: str
+    """Control tokens of the format (such as ``<sep>``) are kept in the text."""
+    probabilities: list[float] | None
+    """By wanted label, before normalisation: their sum says how sure it is that it is a label."""
+    finished: bool
+    """Whether it ended by itself or at a wanted early stop, not at `max_tokens`."""
+    truncated: bool = False
+    """Whether the front of the prompt was cut to fit."""
+
+
+class Written(Wire, frozen=True):
+    """One output a prompt."""
+
+    outputs: list[Output]
+
+
+class Refused(Wire, frozen=True):
+    """The request failed, the process goes on."""
+
+    error: str
+    """Name of a class in `oa_chat.errors`."""
+    message: str
+    hint: str = ""
+
+
+Answer = (
+    Loaded
+    | Progress
+    | Prompted
+    | Prefilled
+    | Piece
+    | Done
+    | Classified
+    | Embedded
+    | Written
+    | Refused
+)
+"""Everything a child may say."""

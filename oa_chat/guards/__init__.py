@@ -1,0 +1,1 @@
+"""Guard families: what to ask a safety model, and how to read its answer."""
