@@ -5,6 +5,7 @@ These types travel between all other parts. They know nothing about models, guar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -101,20 +102,22 @@ class Conversation:
     guard_off: bool = False
     """The user switched the guard off for this conversation."""
 
-    def messages_sent(self) -> tuple[Message, ...]:
-        """The transcript as the chat model has seen it: only turns that were sent."""
-        transcript = [Message("system", self.system_prompt)] if self.system_prompt else []
-        for turn in self.turns:
-            if turn.sent is not None:
-                transcript.append(Message("user", turn.sent))
-                transcript.append(Message("assistant", turn.reply))
-        return tuple(transcript)
+    def exchanges_sent(self) -> tuple[Message, ...]:
+        """User and assistant in turn, as the chat model has seen them.
+
+        Only turns that were sent and answered at least in part: templates want the two roles to
+        alternate.
+        """
+        return self._exchanges(lambda turn: turn.sent or "")
 
     def messages_typed(self) -> tuple[Message, ...]:
-        """The transcript as the guard judges it: what was typed, without guidelines."""
+        """The same exchanges as the guard judges them: what was typed, without guidelines."""
+        return self._exchanges(lambda turn: turn.user)
+
+    def _exchanges(self, user_text: Callable[[Turn], str]) -> tuple[Message, ...]:
         transcript: list[Message] = []
         for turn in self.turns:
-            if turn.sent is not None:
-                transcript.append(Message("user", turn.user))
+            if turn.sent is not None and turn.reply:
+                transcript.append(Message("user", user_text(turn)))
                 transcript.append(Message("assistant", turn.reply))
         return tuple(transcript)

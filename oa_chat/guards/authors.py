@@ -1,0 +1,105 @@
+"""Who writes the rule of thumb when the guard itself does not: the rulebook, or a small model.
+
+An author is asked for flagged messages alone. The rulebook is always there behind a writing model:
+when the model fails, and for everything that needs intervention, its rule is the one that counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from oa_chat.engine.process import Engine
+from oa_chat.engine.protocol import Piece, Sampling, Segment
+from oa_chat.errors import EngineError
+from oa_chat.rulebook import Rulebook
+from oa_chat.verdict import RuleSource, Severity
+
+_WRITER_STOP = "<|im_end|>"
+_WRITER_CHARACTERS = 600
+"""About 150 tokens, what the writer was trained on."""
+_RULE_TOKENS = 40
+_RULE_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Authored:
+    """A rule of thumb and where it is from."""
+
+    text: str
+    source: RuleSource
+    categories: tuple[str, ...] = ()
+
+
+class RuleAuthor(Protocol):
+    """Writes or finds a rule for a flagged message."""
+
+    name: str
+
+    async def rule(self, text: str, severity: Severity) -> Authored:
+        """The rule for a message of this severity."""
+        ...
+
+    async def close(self) -> None:
+        """Free what the author holds."""
+        ...
+
+
+class RulebookAuthor:
+    """Finds the best rule in the rulebook."""
+
+    name = "rulebook"
+
+    def __init__(self, rulebook: Rulebook) -> None:
+        self._rulebook = rulebook
+
+    async def rule(self, text: str, severity: Severity) -> Authored:
+        """The best match, or the general rule of the level."""
+        match = self._rulebook.match(text, int(severity))
+        categories = (match.category,) if match.category else ()
+        return Authored(match.text, match.source, categories)
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+
+class WriterAuthor:
+    """Lets a small causal model write the rule, with the rulebook behind it.
+
+    Prompt (card of the embedded rule writer): the message as a ChatML user turn, then a turn of
+    the role ``rule``; greedy.
+    """
+
+    name = "rule writer"
+
+    def __init__(self, engine: Engine, fallback: RuleAuthor) -> None:
+        self._engine = engine
+        self._fallback = fallback
+
+    async def rule(self, text: str, severity: Severity) -> Authored:
+        """The model's rule; the fallback's if it fails or the matter is too serious."""
+        found = await self._fallback.rule(text, severity)
+        if severity is Severity.INTERVENTION:
+            return found
+        try:
+            written = await self._write(text)
+        except EngineError:
+            return found
+        return Authored(written, "writer", found.categories) if written else found
+
+    async def _write(self, text: str) -> str:
+        segments = [
+            Segment("<|im_start|>user\n", trusted=True),
+            Segment(text[:_WRITER_CHARACTERS]),
+            Segment("<|im_end|>\n<|im_start|>rule\n", trusted=True),
+        ]
+        sampling = Sampling(temperature=0.0, repeat_penalty=1.0, max_tokens=_RULE_TOKENS)
+        pieces: list[str] = []
+        async for answer in self._engine.complete(segments, sampling, [_WRITER_STOP]):
+            if isinstance(answer, Piece):
+                pieces.append(answer.text)
+        return " ".join("".join(pieces).split())[:_RULE_LENGTH]
+
+    async def close(self) -> None:
+        """End the writer's process."""
+        await self._engine.close()

@@ -1,0 +1,84 @@
+"""The `classifier` family: sequence classifiers whose labels are the five levels.
+
+Input: the newest message; earlier turns as one line of context, oldest first, each written
+``user: ...`` or ``assistant: ...`` (the card of the embedded guard). The engine cuts the context
+from its old end and judges a message that is too long in overlapping windows. The labels come from
+the file's metadata; their order there may be any. Writes no rule of thumb.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oa_chat.conversation import Message
+from oa_chat.engine.gguf_header import GgufHeader
+from oa_chat.engine.protocol import ModelKind, Output, Passage, Window
+from oa_chat.guards.family import Identified, RawAnswer, Reading
+from oa_chat.verdict import LABELS, Severity
+
+_SUM_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """A classifier with its own order of labels."""
+
+    order: tuple[int, ...]
+    """`order[i]` is the severity of the file's label number i."""
+
+    name = "classifier"
+    kind: ModelKind = "classifier"
+    writes_rules = False
+
+    def prompt(self, messages: Sequence[Message]) -> Passage:
+        """The newest message, with the earlier turns as context."""
+        earlier = (
+            f"{message.role}: {' '.join(message.text.split())}"
+            for message in messages[:-1]
+            if message.role != "system"
+        )
+        return Passage(text=messages[-1].text, context=" ".join(earlier))
+
+    def read(self, answer: RawAnswer) -> Reading:
+        """The worst window's level; that window's probabilities."""
+        if isinstance(answer, Output):
+            return Reading(None, failure="the guard wrote text instead of scores")
+        by_severity = [self._probabilities(window) for window in answer]
+        readable = [row for row in by_severity if row is not None]
+        if not readable or len(readable) < len(by_severity):
+            return Reading(None, raw=str(answer), failure="the guard's scores make no sense")
+        worst = max(readable, key=lambda row: (level_of(row), expected_level(row)))
+        return Reading(level_of(worst), worst, windows=len(readable))
+
+    def _probabilities(self, window: Window) -> tuple[float, ...] | None:
+        """The window's scores by severity, or None if they are not a distribution."""
+        scores = window.probabilities
+        if len(scores) != len(self.order) or not all(math.isfinite(score) for score in scores):
+            return None
+        if min(scores) < 0 or abs(sum(scores) - 1) > _SUM_TOLERANCE:
+            return None
+        row = [0.0] * len(LABELS)
+        for severity, score in zip(self.order, scores, strict=True):
+            row[severity] = score
+        return tuple(row)
+
+
+def level_of(probabilities: Sequence[float]) -> Severity:
+    """The most probable level; the more severe one if two are equal."""
+    return Severity(max(range(len(probabilities)), key=lambda level: (probabilities[level], level)))
+
+
+def expected_level(probabilities: Sequence[float]) -> float:
+    """The mean level under the probabilities."""
+    return sum(level * probability for level, probability in enumerate(probabilities))
+
+
+def identify(header: GgufHeader) -> Identified | None:
+    """Certain if the file's labels are exactly the five levels, in any order."""
+    labels = [label.strip() for label in header.labels]
+    if sorted(labels) != sorted(LABELS):
+        return None
+    order = tuple(int(Severity.from_label(label)) for label in labels)
+    return Identified(Classifier(order), 1.0, "its labels are the five levels")

@@ -1,0 +1,75 @@
+"""The seam for guard families: what to ask a safety model, and how to read its answer.
+
+A family is one small file with pure functions, shared by chat, evaluation and training, so that a
+prompt format exists once. Families know nothing about processes, files or policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from oa_chat.conversation import Message
+from oa_chat.engine.protocol import ModelKind, Output, Passage, Segment, Window
+from oa_chat.verdict import Severity
+
+Prompt = Passage | list[Segment]
+"""What an engine is asked: a passage for a classifier, segments for a writing model."""
+
+RawAnswer = Sequence[Window] | Output
+"""What an engine answers: judged windows, or written text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A family's reading of one answer."""
+
+    severity: Severity | None
+    """None if the answer is not exactly of an allowed form."""
+    probabilities: tuple[float, ...] | None = None
+    rule: str = ""
+    raw: str = ""
+    failure: str = ""
+    """Why there is no severity, in words for the user."""
+    windows: int = 1
+    worst_text: str = ""
+    """The piece of the message that decided, if the message was judged in pieces."""
+
+
+class GuardFamily(Protocol):
+    """One way of asking and reading. Both functions are pure and total."""
+
+    @property
+    def name(self) -> str:
+        """The name for ``--guard-family``."""
+        ...
+
+    @property
+    def kind(self) -> ModelKind:
+        """Which kind of engine runs it."""
+        ...
+
+    @property
+    def writes_rules(self) -> bool:
+        """Whether the model itself writes a rule of thumb."""
+        ...
+
+    def prompt(self, messages: Sequence[Message]) -> Prompt:
+        """The prompt that judges the last message in the light of the earlier ones."""
+        ...
+
+    def read(self, answer: RawAnswer) -> Reading:
+        """The reading of an answer. Never raises; what is not understood has no severity."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """A family that was found for a model file."""
+
+    family: GuardFamily
+    confidence: float
+    """From 0 (no) to 1 (certain)."""
+    why: str
+    """What in the file speaks for it, in a few words."""

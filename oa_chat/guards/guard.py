@@ -1,0 +1,184 @@
+"""The guard: a model behind its family, and an author for its rules. Fails closed.
+
+`LocalGuard` turns messages into verdicts and never raises for what a guard can do wrong: a dead,
+silent or babbling guard gives an unreadable verdict, which no policy lets pass. It does not decide
+what happens to a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from oa_chat.backend import OnProgress
+from oa_chat.conversation import Message
+from oa_chat.engine.process import Engine
+from oa_chat.engine.protocol import ModelInfo, Passage, Segment
+from oa_chat.errors import GuardError, OaChatError
+from oa_chat.guards.authors import RuleAuthor
+from oa_chat.guards.family import GuardFamily, RawAnswer, Reading
+from oa_chat.verdict import LABELS, Severity, Subject, Verdict, unreadable
+
+_CONTEXT_MESSAGES = 6
+_CONTEXT_CHARACTERS = 2000
+"""Earlier turns are cut to what any guard can use, so that a check costs the same at turn 500."""
+_LONGEST_MESSAGE = 2_000_000
+_SECONDS_PER_MEGABYTE = 120.0
+
+
+class Guard(Protocol):
+    """Judges messages. `check` does not raise for a failing guard."""
+
+    @property
+    def name(self) -> str:
+        """The guard's name for people."""
+        ...
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """The loaded model, or None before it is loaded."""
+        ...
+
+    async def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
+        """Load the model. Raises OaChatError."""
+        ...
+
+    async def check(self, messages: Sequence[Message], subject: Subject = "message") -> Verdict:
+        """The verdict on the last message in the light of the earlier ones."""
+        ...
+
+    async def check_many(self, conversations: Sequence[Sequence[Message]]) -> list[Verdict]:
+        """One verdict a conversation, judged together."""
+        ...
+
+    async def close(self) -> None:
+        """End what the guard holds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLimits:
+    """How long a check may take before it counts as failed, in seconds."""
+
+    check: float = 30.0
+
+
+class LocalGuard:
+    """A guard model in a child process."""
+
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        family: GuardFamily,
+        author: RuleAuthor,
+        limits: GuardLimits = GuardLimits(),  # noqa: B008 (frozen)
+    ) -> None:
+        self.name = name
+        self.family = family
+        self.author = author
+        self._engine = engine
+        self._limits = limits
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """The loaded model, or None before it is loaded."""
+        return self._engine.info
+
+    async def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
+        """Load the model. Raises OaChatError."""
+        return await self._engine.load(on_progress)
+
+    async def check(self, messages: Sequence[Message], subject: Subject = "message") -> Verdict:
+        """The verdict on the last message in the light of the earlier ones."""
+        verdicts = await self.check_many([messages])
+        return replace(verdicts[0], subject=subject)
+
+    async def check_many(self, conversations: Sequence[Sequence[Message]]) -> list[Verdict]:
+        """One verdict a conversation; `latency_ms` is each one's share of the time."""
+        started = time.perf_counter()
+        try:
+            readings = await self._read_all(conversations)
+        except OaChatError as error:
+            share = _milliseconds(started) / max(1, len(conversations))
+            return [unreadable(self.name, error.message, latency_ms=share) for _ in conversations]
+        share = _milliseconds(started) / max(1, len(conversations))
+        return [
+            await self._verdict(messages[-1].text, reading, share)
+            for messages, reading in zip(conversations, readings, strict=True)
+        ]
+
+    async def close(self) -> None:
+        """End the model's process and the author's."""
+        await self._engine.close()
+        await self.author.close()
+
+    async def _read_all(self, conversations: Sequence[Sequence[Message]]) -> list[Reading]:
+        size = sum(len(messages[-1].text) for messages in conversations)
+        longest = max((len(messages[-1].text) for messages in conversations), default=0)
+        if longest > _LONGEST_MESSAGE:
+            raise GuardError(
+                f"The message has {longest:,} characters; the guard can judge"
+                f" {_LONGEST_MESSAGE:,} at most."
+            )
+        await self._engine.load()
+        limit = self._limits.check + size / 1_000_000 * _SECONDS_PER_MEGABYTE
+        prompts = [self.family.prompt(shortened(messages)) for messages in conversations]
+        try:
+            async with asyncio.timeout(limit):
+                answers = await self._ask(prompts)
+        except TimeoutError:
+            raise GuardError(f"The guard took longer than {limit:.0f} seconds.") from None
+        return [self.family.read(answer) for answer in answers]
+
+    async def _ask(self, prompts: Sequence[Passage | list[Segment]]) -> Sequence[RawAnswer]:
+        """The engine's answers, one a prompt."""
+        if self.family.kind == "classifier":
+            passages = [prompt for prompt in prompts if isinstance(prompt, Passage)]
+            answers: Sequence[RawAnswer] = await self._engine.classify(passages)
+        else:
+            written = [prompt for prompt in prompts if not isinstance(prompt, Passage)]
+            answers = await self._engine.write(written, LABELS, brief=[Severity.CASUAL.label])
+        if len(answers) != len(prompts):
+            raise GuardError("The guard did not answer for every message.")
+        return answers
+
+    async def _verdict(self, text: str, reading: Reading, latency_ms: float) -> Verdict:
+        if reading.severity is None:
+            return unreadable(self.name, reading.failure, raw=reading.raw, latency_ms=latency_ms)
+        started = time.perf_counter()
+        verdict = Verdict(
+            severity=reading.severity,
+            guard=self.name,
+            probabilities=reading.probabilities,
+            rule=reading.rule,
+            rule_source="model" if reading.rule else "",
+            raw=reading.raw,
+            windows=reading.windows,
+            latency_ms=latency_ms,
+        )
+        if reading.severity is Severity.CASUAL:
+            return verdict
+        authored = await self.author.rule(reading.worst_text or text, reading.severity)
+        own = bool(reading.rule)
+        return replace(
+            verdict,
+            rule=reading.rule if own else authored.text,
+            rule_source="model" if own else authored.source,
+            categories=authored.categories,
+            latency_ms=latency_ms + _milliseconds(started),
+        )
+
+
+def shortened(messages: Sequence[Message]) -> list[Message]:
+    """The last message whole; before it, the newest turns, each cut from its front."""
+    earlier = messages[:-1][-_CONTEXT_MESSAGES:]
+    cut = [Message(message.role, message.text[-_CONTEXT_CHARACTERS:]) for message in earlier]
+    return [*cut, messages[-1]]
+
+
+def _milliseconds(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

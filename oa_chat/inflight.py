@@ -1,0 +1,117 @@
+"""A message on its way: the one mutable thing that `session` works on between two stored states.
+
+Holds the turn, the reply's pieces, the running prefill and the times. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+
+from oa_chat.conversation import StopReason, Timing, Turn
+from oa_chat.engine.protocol import Done, Prefilled
+from oa_chat.errors import OaChatError
+from oa_chat.policy import Decision
+
+
+class Withdrawn(Exception):
+    """The message will not be sent: the policy blocks it, or the user took it back."""
+
+    def __init__(self, decision: Decision, reason: StopReason, *, edit: bool = False) -> None:
+        super().__init__(reason)
+        self.decision = decision
+        self.reason = reason
+        self.edit = edit
+
+
+class StopRequested(Exception):
+    """The user pressed stop before the reply began."""
+
+
+class InFlight:
+    """One message between `Saved` and its end."""
+
+    def __init__(self, turn: Turn, started: float) -> None:
+        self.turn = turn
+        self.decision: Decision | None = None
+        self.ended = False
+        self.reply: list[str] = []
+        self.unsaved: list[str] = []
+        self.saved = started
+        """When the reply was last written to disk."""
+        self._started = started
+        self._first_token: float | None = None
+        self._prefill: asyncio.Task[Prefilled] | None = None
+        self._prefilled: Prefilled | None = None
+        self._prompt_tokens = 0
+
+    # ------------------------------------------------------------ the prompt
+
+    def start_prefill(self, task: asyncio.Task[Prefilled]) -> None:
+        """The prompt is being evaluated from now on."""
+        self._prefill = task
+
+    async def finish_prefill(self) -> Prefilled:
+        """Wait for the prompt's evaluation. Raises what went wrong there."""
+        if self._prefill is None:
+            raise RuntimeError("no prefill was started")
+        self._prefilled = await asyncio.shield(self._prefill)
+        return self._prefilled
+
+    async def end_prefill(self) -> None:
+        """Give up a prefill that still runs; what it says no longer matters."""
+        if self._prefill is None:
+            return
+        self._prefill.cancel()
+        with contextlib.suppress(asyncio.CancelledError, OaChatError):
+            await self._prefill
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt that were in the cache before this message."""
+        return self._prefilled.cached if self._prefilled else 0
+
+    @property
+    def skipped_turns(self) -> int:
+        """Old turns that had to be left out for this message."""
+        return self._prefilled.skipped if self._prefilled else 0
+
+    # ------------------------------------------------------------ the reply
+
+    def prompted(self, tokens: int) -> None:
+        """The model starts to reply to a prompt of this length."""
+        self._prompt_tokens = tokens
+
+    def take(self, text: str, now: float) -> None:
+        """Take in new text of the reply."""
+        if self._first_token is None:
+            self._first_token = now
+        self.reply.append(text)
+        self.unsaved.append(text)
+
+    def unsaved_text(self, now: float) -> str:
+        """The text that is not on disk yet; it counts as saved from now on."""
+        text = "".join(self.unsaved)
+        self.unsaved.clear()
+        self.saved = now
+        return text
+
+    def end(self, reason: StopReason, done: Done | None = None) -> Turn:
+        """The turn in its final state."""
+        self.turn = replace(
+            self.turn, reply="".join(self.reply), stop_reason=reason, timing=self._timing(done)
+        )
+        self.ended = True
+        return self.turn
+
+    def _timing(self, done: Done | None) -> Timing:
+        first = self._first_token
+        return Timing(
+            guard_ms=sum(verdict.latency_ms for verdict in self.turn.verdicts),
+            first_token_ms=0.0 if first is None else (first - self._started) * 1000,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=self.cached_tokens,
+            reply_tokens=done.tokens if done else 0,
+            decode_ms=done.decode_ms if done else 0.0,
+        )
