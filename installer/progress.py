@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 NINJA = re.compile(r"^\s*\[(\d+)/(\d+)\]\s")
 PIP_STEPS = re.compile(
@@ -42,7 +42,7 @@ def describe(line: str) -> str | None:
 class Progress:
     """One line on a terminal, a line every 15 seconds elsewhere."""
 
-    def __init__(self, title: str, out: TextIO | None = None) -> None:
+    def __init__(self, title: str, out: IO[str] | None = None) -> None:
         self.title = title
         self.out = out if out is not None else sys.stdout
         self.terminal = self.out.isatty()
@@ -76,7 +76,7 @@ class Progress:
         self._write(f"{start}{self.title}: {outcome} ({self._elapsed()})\n")
 
 
-def _lines(stream: TextIO) -> Iterator[str | None]:
+def _lines(stream: IO[str]) -> Iterator[str | None]:
     """The stream's lines, and None for every second in which there was none."""
     lines: queue.Queue[str | None] = queue.Queue()
 
@@ -103,7 +103,7 @@ def run(
     command: Sequence[str],
     log: Path,
     environment: Mapping[str, str] | None = None,
-    out: TextIO | None = None,
+    out: IO[str] | None = None,
 ) -> int:
     """Run the command; its exit status."""
     progress = Progress(title, out)
