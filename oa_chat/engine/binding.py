@@ -46,14 +46,14 @@ lib: Any = _import_low_level()
 
 _WARN, _ERROR, _CONTINUED = 3, 4, 5  # enum ggml_log_level
 _tail: deque[str] = deque(maxlen=40)
-_last_level = 0
+_levels = deque([0], maxlen=1)
+"""The level of the newest line: continued lines belong to it."""
 
 
 def _on_log(level: int, text: bytes | None, _: object) -> None:
-    global _last_level
     if level != _CONTINUED:
-        _last_level = level
-    if _last_level < _WARN and not os.environ.get("OA_CHAT_ENGINE_LOG"):
+        _levels.append(level)
+    if _levels[0] < _WARN and not os.environ.get("OA_CHAT_ENGINE_LOG"):
         return
     line = (text or b"").decode("utf-8", "replace")
     sys.stderr.write(line)

@@ -100,7 +100,7 @@ def open_both(
             layers_now = model.gpu_layers if model else (64 if layers < 0 else layers)
             if model:
                 model.close()
-            if layers == 0 or isinstance(error, ModelUnreadable) and not _about_memory():
+            if layers == 0 or (isinstance(error, ModelUnreadable) and not _about_memory()):
                 raise
             layers = layers_now // 2
             continue

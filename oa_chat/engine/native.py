@@ -6,7 +6,7 @@ not used: it redirects the process's file descriptors, aborts on T5 and tokenise
 with control tokens on. Importing this module loads the native libraries, so the parent process
 must not import it.
 
-    model, context, note = open_both(path, gpu_layers, [ContextOptions(...), ...], on_progress)
+    model, context, note = open_both(path, gpu_layers, lambda model: [ContextOptions(512)])
     ids = model.tokenize("untrusted text")
     lib.llama_decode(context.pointer, context.batch(ids))
 """
