@@ -1,0 +1,217 @@
+"""Puts the events of one message on the screen.
+
+The one place that knows both the session's events and the widgets. It asks, shows and hands text
+back; it never decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from oa_chat.conversation import StopReason, Turn
+from oa_chat.errors import OaChatError
+from oa_chat.events import (
+    Answer,
+    Checked,
+    Event,
+    Failed,
+    Finished,
+    NotSent,
+    Saved,
+    Sending,
+    Stopped,
+    Token,
+)
+from oa_chat.policy import Action
+from oa_chat.ui.guard_text import Report
+from oa_chat.ui.turn_view import TurnView
+from oa_chat.ui.wording import ACTIONS, outcome
+from oa_chat.verdict import Verdict
+
+if TYPE_CHECKING:
+    from oa_chat.ui.chat_screen import ChatScreen
+
+_BACK = "Your text is back in the composer."
+_RECALL = "Up in the composer brings your text back."
+
+
+class Delivery:
+    """One message on its way, from Enter to the end of the reply."""
+
+    def __init__(self, screen: ChatScreen, view: TurnView, text: str) -> None:
+        self._screen = screen
+        self._view = view
+        self._text = text
+        self._verdict: Verdict | None = None
+        self._sending: Sending | None = None
+        self._done = ""
+        self._phase = "check"
+        self._tokens = 0
+        self._began = 0.0
+        self.ended = False
+
+    # ------------------------------------------------------------ the stream
+
+    async def run(self) -> None:
+        """Follow the message to its end. An error that nobody foresaw is shown, too."""
+        await self._view.wait(self._waiting_for)
+        self._report()
+        try:
+            events = self._screen.session.send(self._text, self.ask)
+            async for event in events:
+                await self.follow(event)
+        except OaChatError as error:
+            await self._failed(self._view.turn, error)
+        except Exception as error:  # noqa: BLE001 - total: nothing may close the app or lose text
+            self._screen.log(repr(error))
+            hint = "Your conversation is kept. Please try again."
+            kind = type(error).__name__
+            await self._failed(self._view.turn, OaChatError(f"Something broke: {kind}.", hint))
+        finally:
+            await self._view.quiet()
+
+    async def follow(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case Saved(turn):
+                self._view.turn = turn
+            case Checked():
+                await self._checked(event)
+            case Sending():
+                await self._sent(event)
+            case Token(text, tokens):
+                await self._token(text, tokens)
+            case Finished(turn) | Stopped(turn):
+                await self._end(turn)
+            case NotSent(turn):
+                await self._not_sent(turn, event)
+            case Failed(turn, error):
+                await self._failed(turn, error)
+
+    async def _checked(self, event: Checked) -> None:
+        self._verdict = event.verdict
+        waits = event.decision.action in (Action.CONFIRM, Action.HOLD)
+        self._done = "waiting for you" if waits else ACTIONS[event.decision.action]
+        self._phase = "ask" if waits else "read"
+        await self._view.judged(event.verdict, self._done)
+        if event.decision.show_help:
+            await self._view.show_help(list(self._screen.help_lines()))
+        self._report()
+
+    async def _sent(self, event: Sending) -> None:
+        self._sending = event
+        self._phase = "read"
+        if self._verdict is None:
+            self._done = "sent unchecked"
+        elif self._done == "waiting for you":
+            guided = event.sent.rstrip().endswith("]") and self._verdict.readable
+            self._done = ACTIONS[Action.NUDGE] if guided else "sent unchecked, as you decided"
+            await self._view.judged(self._verdict, self._done)
+        if event.newly_skipped:
+            await self._view.note(skipped_words(event))
+        self._screen.status.used = event.prompt_tokens
+        self._screen.status.context = event.context
+        self._screen.refresh_state()
+        self._report()
+
+    async def _token(self, text: str, tokens: int) -> None:
+        now = time.monotonic()
+        self._began = self._began or now
+        self._tokens += tokens
+        await self._view.write(text)
+        status = self._screen.status
+        if self._sending:
+            status.used = self._sending.prompt_tokens + self._tokens
+        if (spent := now - self._began) > 0.5:
+            status.tokens_per_second = (self._tokens - 1) / spent
+        self._screen.refresh_status_soon()
+
+    async def _end(self, turn: Turn, error: OaChatError | None = None, advice: str = "") -> None:
+        self.ended = True
+        self._done = outcome(turn)
+        self._verdict = turn.verdict or self._verdict
+        await self._view.end(turn, error, advice)
+        if turn.timing.tokens_per_second:
+            self._screen.status.tokens_per_second = turn.timing.tokens_per_second
+        if self._sending and turn.timing.reply_tokens:
+            self._screen.status.used = self._sending.prompt_tokens + turn.timing.reply_tokens
+        self._report()
+
+    async def _not_sent(self, turn: Turn, event: NotSent) -> None:
+        blocked = turn.stop_reason is StopReason.BLOCKED
+        advice = ""
+        if blocked or event.edit:
+            back = self._screen.composer.put_back(self._text)
+            advice = _BACK if back else _RECALL
+        if blocked:
+            advice = (
+                f"The {self._screen.session.policy.name} policy does not send messages with this "
+                f"flag. {advice} You can rephrase it, or choose another policy with Ctrl+P."
+            )
+        await self._end(turn, advice=advice)
+
+    async def _failed(self, turn: Turn, error: OaChatError) -> None:
+        advice = ""
+        if turn.sent is None and not turn.reply:
+            advice = _BACK if self._screen.composer.put_back(self._text) else _RECALL
+        await self._end(turn, error, advice)
+
+    # ------------------------------------------------------------ asking
+
+    async def ask(self, checked: Checked) -> Answer:
+        """Ask about a message that waits. The question goes away with the message."""
+        from oa_chat.ui.dialogs import Confirm, Hold  # only if one is needed
+
+        kind = Hold if checked.decision.action is Action.HOLD else Confirm
+        question = kind(checked)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def answered(result: Answer | None) -> None:
+            if not answer.done():
+                answer.set_result(result or Answer.EDIT)
+
+        app = self._screen.app
+        await app.push_screen(question, answered)
+        try:
+            reply = await answer
+        finally:
+            if question.is_current and not answer.done():
+                with contextlib.suppress(Exception):
+                    app.pop_screen()
+        if reply is Answer.RETRY:
+            self._phase, self._verdict, self._done = "check", None, ""
+            self._report()
+        elif reply is Answer.GUARD_OFF:
+            self._screen.call_later(self._screen.refresh_state)
+        return reply
+
+    # ------------------------------------------------------------ words
+
+    def _waiting_for(self) -> str:
+        """What the message waits for now."""
+        session = self._screen.session
+        parts = [] if session.guard_off else ["guard"]
+        loading = [part for part in (*parts, "chat") if self._screen.header.progress(part)]
+        if self._phase == "ask":
+            return "waiting for you"
+        if self._phase == "check" and loading:
+            part = "the guard" if loading[0] == "guard" else "the chat model"
+            return f"saved · waiting for {part} ({self._screen.header.progress(loading[0])})"
+        if self._phase == "check" and not session.guard_off:
+            return "the guard is reading"
+        return "thinking"
+
+    def _report(self) -> None:
+        off = self._screen.session.guard_off and self._verdict is None
+        note = "" if off or self._verdict else "The guard is reading your message."
+        self._screen.show_report(Report(self._verdict, self._done, self._sending, note))
+
+
+def skipped_words(event: Sending) -> str:
+    """What is said when the context is full."""
+    count = event.skipped_turns
+    turns = "turn is" if count == 1 else "turns are"
+    return f"Context full: the {count:,} oldest {turns} no longer seen by the model."

@@ -1,0 +1,135 @@
+"""What the guard panel says, as content. Pure; no widgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from oa_chat.events import Sending
+from oa_chat.ui.printable import excerpt, printable
+from oa_chat.ui.wording import (
+    SHORT_WORDS,
+    SOURCES,
+    STYLES,
+    SYMBOLS,
+    certainty_words,
+    flag_line,
+    flag_words,
+    mark,
+    percent,
+)
+from oa_chat.verdict import Severity, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is known about one message."""
+
+    verdict: Verdict | None = None
+    done: str = ""
+    """What was done with the message, in words."""
+    sending: Sending | None = None
+    note: str = ""
+    """What is going on while there is no verdict."""
+
+
+def headline(report: Report) -> Content:
+    """Flag, certainty and what was done."""
+    verdict = report.verdict
+    if verdict is None and report.note:
+        return Content.styled(report.note, "$quiet")
+    symbol, style = mark(verdict)
+    words = flag_words(verdict)
+    lines = [Content.assemble((f"{symbol} ", style), (words, f"{style} bold"))]
+    if verdict and (certainty := certainty_words(verdict)):
+        lines.append(Content.styled(f"{certainty} certain", "$quiet"))
+    if verdict and not verdict.readable:
+        lines.append(Content(printable(verdict.failure or "the guard gave no verdict")))
+    if report.done:
+        lines.append(Content.assemble(("→ ", "$quiet"), report.done))
+    return Content("\n").join(lines)
+
+
+def bars(verdict: Verdict | None, columns: int) -> Content:
+    """The five probabilities as bars with numbers; the given level stands out."""
+    if verdict is None or verdict.probabilities is None:
+        return Content()
+    room = max(4, columns - 2 - 14 - 6)
+    lines = []
+    for level in Severity:
+        share = verdict.probabilities[level]
+        given = level is verdict.severity
+        filled = min(room, max(round(share * room), 1 if share >= 0.01 else 0))
+        text = "bold" if given else "$quiet"
+        lines.append(
+            Content.assemble(
+                (f"{SYMBOLS[level]} ", STYLES[level]),
+                (f"{SHORT_WORDS[level]:<14}", text),
+                ("━" * filled, STYLES[level]),
+                ("━" * (room - filled), "$faint 60%"),
+                (f"{percent(share):>6}", text),
+            )
+        )
+    return Content("\n").join(lines)
+
+
+def rule(verdict: Verdict | None) -> Content:
+    """The rule of thumb and where it comes from."""
+    if verdict is None or not verdict.rule:
+        return Content()
+    parts = [
+        ("Rule of thumb\n", "$quiet"),
+        (excerpt(verdict.rule, 600, 100, 12), "italic"),
+    ]
+    if source := SOURCES.get(verdict.rule_source, ""):
+        parts.append((f"\n{source}", "$quiet"))
+    return Content.assemble(*parts)
+
+
+def judged_by(verdict: Verdict | None) -> Content:
+    """Which guard, how fast, and in how many pieces."""
+    if verdict is None:
+        return Content()
+    words = f"{printable(verdict.guard)} · {milliseconds(verdict.latency_ms)}"
+    if verdict.windows > 1:
+        words += f" · read in {verdict.windows} pieces, the worst counts"
+    if verdict.categories:
+        words += "\n" + printable(", ".join(verdict.categories))
+    return Content.styled(words, "$quiet")
+
+
+def milliseconds(time: float) -> str:
+    """A short time in words."""
+    return f"{time:,.0f} ms" if time < 10_000 else f"{time / 1000:,.0f} s"
+
+
+def sent_title(sending: Sending | None) -> Content:
+    """The title of what was sent."""
+    if sending is None:
+        return Content("What was sent")
+    return Content(f"What was sent · {sending.prompt_tokens:,} tokens")
+
+
+def sent_text(sending: Sending | None) -> Content:
+    """The newest turn exactly as the model sees it, and what came from the cache."""
+    if sending is None:
+        return Content.styled("Nothing was sent for this message.", "$quiet")
+    facts = f"{sending.prompt_tokens:,} tokens, {sending.cached_tokens:,} of them from the cache"
+    if sending.skipped_turns:
+        turns = "turn is" if sending.skipped_turns == 1 else "turns are"
+        facts += f"\n{sending.skipped_turns:,} oldest {turns} no longer seen by the model"
+    return Content.assemble(
+        (f"{facts}\n\n", "$quiet"), excerpt(sending.seen or sending.sent, 3000, 1000, 120)
+    )
+
+
+def folded(report: Report) -> Content:
+    """The panel on one line, for narrow terminals."""
+    if report.verdict is None and report.note:
+        return Content.styled(report.note, "$quiet")
+    verdict = report.verdict
+    if verdict is not None and not verdict.readable:
+        failure = verdict.failure or "the guard gave no verdict"
+        return Content.assemble(flag_line(verdict, ""), (f" · {printable(failure)}", "$quiet"))
+    return flag_line(verdict, report.done, rule=True)

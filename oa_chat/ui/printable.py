@@ -1,0 +1,52 @@
+"""Text from others, as this screen draws it: `oa_chat.printable`, and what only a screen needs.
+
+Whatever is shown passes through here first. The text that is sent and stored stays as it is; only
+what is drawn changes.
+"""
+
+from __future__ import annotations
+
+import re
+
+from oa_chat.printable import printable as harmless
+
+_EXTRA = {
+    # Line ends for `str.splitlines`, but not for a Markdown parser: the two must agree.
+    0x2028: "\n",
+    0x2029: "\n",
+    # Tag characters: invisible, but a model reads them.
+    **dict.fromkeys(range(0xE0000, 0xE0080), "\ufffd"),
+}
+_RISKY = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def printable(text: str) -> str:
+    """The text with control characters as visible symbols and bidi overrides disarmed."""
+    return harmless(text).translate(_EXTRA) if _RISKY.search(text) else text
+
+
+def printable_columns(text: str) -> str:
+    """The same, with exactly one character for each: for an editor, where columns matter."""
+    return _RISKY.sub(lambda found: printable(found[0]).strip() or "\ufffd", text)
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """The text on one line, shortened with an ellipsis: for lists, titles and folded views."""
+    line = " ".join(printable(text[: limit * 4]).split())
+    return line if len(line) <= limit and len(text) <= limit * 4 else line[: limit - 1] + "…"
+
+
+def excerpt(text: str, head: int = 3000, tail: int = 800, lines: int = 200) -> str:
+    """The text, or its beginning and end if it is long, so that drawing it costs little."""
+    if len(text) > head + tail + 100:
+        left_out = len(text) - head - tail
+        text = f"{text[:head]}\n… {left_out:,} more characters …\n{text[-tail:]}"
+    rows = printable(text).split("\n")
+    if len(rows) > lines:
+        kept = lines // 2
+        middle = f"… {len(rows) - 2 * kept:,} more lines …"
+        rows = [*rows[:kept], middle, *rows[-kept:]]
+    return "\n".join(rows)

@@ -1,0 +1,147 @@
+"""One turn on the screen: the message, its flag, the reply and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from oa_chat.conversation import StopReason, Turn
+from oa_chat.errors import OaChatError
+from oa_chat.ui.printable import excerpt, printable
+from oa_chat.ui.reply import Reply, ReplyStream, Working
+from oa_chat.ui.wording import ending, flag_line, outcome
+from oa_chat.verdict import Verdict
+
+
+class TurnView(Vertical):
+    """A turn whose reply is live Markdown: for the newest turns only."""
+
+    class Chosen(Message):
+        """The user wants to see what the guard said about this turn."""
+
+        def __init__(self, turn: Turn) -> None:
+            super().__init__()
+            self.turn = turn
+
+    def __init__(self, turn: Turn) -> None:
+        super().__init__()
+        self.turn = turn
+        self._stream: ReplyStream | None = None
+
+    def compose(self) -> ComposeResult:
+        """What a stored turn has; a new one has the message only."""
+        yield Static(Content(excerpt(self.turn.user)), classes="message")
+        yield from _flag_notes(self.turn)
+        if self.turn.reply:
+            yield Reply(self.turn.reply)
+        if self.turn.stop_reason is not StopReason.PENDING or not self.is_running:
+            yield from _end_notes(self.turn)
+
+    def on_click(self) -> None:
+        """Clicking on a turn shows its verdict."""
+        self.post_message(self.Chosen(self.turn))
+
+    async def wait(self, words: Callable[[], str]) -> None:
+        """Show that something is being waited for."""
+        await self.mount(Working(words))
+
+    async def judged(self, verdict: Verdict, done: str) -> None:
+        """Show a flag. A casual message goes without: the panel has it."""
+        await self.query(".judged").remove()
+        if verdict.flagged:
+            line = Static(flag_line(verdict, done), classes="flag judged")
+            await self.mount(line, after=self._head())
+
+    async def show_help(self, lines: Sequence[str]) -> None:
+        """Show where a person can get help, below the message and in nobody's way."""
+        if lines and not self.query(".help"):
+            text = "\n".join(printable(line) for line in lines)
+            await self.mount(Static(Content(text), classes="help"), after=self._head())
+
+    def _head(self) -> Static:
+        """The message, or its flag: what notes go below."""
+        return self.query(".message, .judged").last(Static)
+
+    async def note(self, text: str) -> None:
+        """Add a note between message and reply."""
+        await self.mount(Static(Content(text), classes="note"), after=self._head())
+
+    async def write(self, piece: str) -> None:
+        """Append to the reply."""
+        if self._stream is None:
+            reply = Reply()
+            with self.app.batch_update():
+                await self.query(Working).remove()
+                await self.mount(reply)
+            self._stream = ReplyStream(reply)
+        self._stream.write(piece)
+
+    async def end(self, turn: Turn, error: OaChatError | None = None, advice: str = "") -> None:
+        """Show how the turn ended."""
+        self.turn = turn
+        await self.quiet()
+        flags = self.query(".judged")
+        if flags and turn.verdict:
+            flags.first(Static).update(flag_line(turn.verdict, outcome(turn)))
+        await self.mount_all(_end_notes(turn, error, advice))
+
+    async def quiet(self) -> None:
+        """End what moves: the stream and the sign of waiting."""
+        await self.query(Working).remove()
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            await stream.stop()
+
+
+def _flag_notes(turn: Turn) -> list[Static]:
+    if turn.verdict is None or not turn.verdict.flagged:
+        return []
+    return [Static(flag_line(turn.verdict, outcome(turn)), classes="flag judged")]
+
+
+def _end_notes(turn: Turn, error: OaChatError | None = None, advice: str = "") -> list[Static]:
+    """Notes below the reply: what the guard said about it, and an end that was no plain end."""
+    notes: list[Static] = []
+    for verdict in turn.verdicts:
+        if verdict.subject == "reply" and verdict.flagged:
+            line = Content.assemble(("the reply: ", "$quiet"), flag_line(verdict, "", rule=True))
+            notes.append(Static(line, classes="flag"))
+    if error is not None:
+        parts = [(f"✗ {printable(error.message)}", "$error")]
+        if hint := "\n".join(filter(None, (printable(error.hint), advice))):
+            parts.append((f"\n{hint}", "$quiet"))
+        notes.append(Static(Content.assemble(*parts), classes="ending failed"))
+        return notes
+    words, style = ending(turn)
+    if words:
+        line = Content.assemble((words, style), (f"\n{advice}" if advice else "", "$quiet"))
+        notes.append(Static(line, classes="ending"))
+    return notes
+
+
+class OldTurn(Static):
+    """A turn further up, as one cheap widget: 150 live Markdown widgets made every key slow."""
+
+    def __init__(self, turn: Turn) -> None:
+        parts: list[tuple[str, str] | Content] = [
+            ("▌ ", "$primary 60%"),
+            (excerpt(turn.user, 1500, 300, 40), "bold"),
+        ]
+        if turn.verdict and turn.verdict.flagged:
+            parts += [("\n  ", ""), flag_line(turn.verdict, outcome(turn))]
+        if turn.reply:
+            parts += [("\n\n", ""), (excerpt(turn.reply, 6000, 600, 200), "$foreground 80%")]
+        words, style = ending(turn)
+        if words:
+            parts += [("\n", ""), (words, style)]
+        super().__init__(Content.assemble(*parts), markup=False)
+        self.turn = turn
+
+    def on_click(self) -> None:
+        """Clicking on a turn shows its verdict."""
+        self.post_message(TurnView.Chosen(self.turn))

@@ -1,0 +1,158 @@
+"""Symbols and words for what the guard said and what was done. Pure; no widgets.
+
+A flag is information, not a scolding: short and kind. Each level has a symbol, a colour and words,
+so that it can be told apart without colour and read aloud.
+"""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from oa_chat.conversation import StopReason, Turn
+from oa_chat.policy import Action
+from oa_chat.ui.printable import one_line
+from oa_chat.verdict import RuleSource, Severity, Verdict
+
+SYMBOLS = ("○", "◔", "◑", "●", "✚")
+SHORT_WORDS = ("casual", "possibly", "probably", "needs caution", "intervention")
+STYLES = ("$flag-casual", "$flag-possibly", "$flag-probably", "$flag-caution", "$flag-intervention")
+MEANINGS = (
+    "nothing to note",
+    "may touch on something; a rule of thumb helps",
+    "likely touches on something; a rule of thumb helps",
+    "could hurt someone or break a rule",
+    "someone may be in danger or need help now",
+)
+UNREAD_SYMBOL = "?"
+UNREAD_STYLE = "$flag-unread"
+UNCHECKED_SYMBOL = "–"
+UNCHECKED_STYLE = "$quiet"
+
+ACTIONS = {
+    Action.PASS: "sent as typed",
+    Action.NUDGE: "sent with a guideline",
+    Action.CONFIRM: "asked you first",
+    Action.BLOCK: "not sent",
+    Action.HOLD: "the guard gave no verdict",
+}
+SOURCES: dict[RuleSource, str] = {
+    "": "",
+    "model": "written by the guard",
+    "writer": "from the rule writer",
+    "rulebook": "from the rulebook",
+    "user": "from your rules",
+    "general": "the general rule",
+}
+
+
+def mark(verdict: Verdict | None) -> tuple[str, str]:
+    """Symbol and style of a verdict; a dash for a message that no guard has seen."""
+    if verdict is None:
+        return UNCHECKED_SYMBOL, UNCHECKED_STYLE
+    if verdict.severity is None:
+        return UNREAD_SYMBOL, UNREAD_STYLE
+    return SYMBOLS[verdict.severity], STYLES[verdict.severity]
+
+
+def flag_words(verdict: Verdict | None) -> str:
+    """A verdict in words."""
+    if verdict is None:
+        return "not checked"
+    return "no verdict" if verdict.severity is None else verdict.severity.words
+
+
+def flag_class(verdict: Verdict | None) -> str:
+    """The CSS class that colours a block for a verdict."""
+    if verdict is None:
+        return "flag-none"
+    if verdict.severity is None:
+        return "flag-unread"
+    return f"flag-{verdict.severity.name.lower()}"
+
+
+FLAG_CLASSES = ("flag-none", "flag-unread", *(f"flag-{level.name.lower()}" for level in Severity))
+
+
+def certainty_words(verdict: Verdict | None) -> str:
+    """The certainty as a percentage, or an empty string."""
+    certainty = verdict.certainty if verdict else None
+    return "" if certainty is None else percent(certainty)
+
+
+def percent(share: float) -> str:
+    """A share as a percentage that never claims to be certain."""
+    if 0 < share < 0.01:
+        return "<1 %"
+    if 0.99 < share < 1:
+        return ">99 %"
+    return f"{share * 100:.0f} %"
+
+
+_UNSENT = {
+    StopReason.BLOCKED: "not sent",
+    StopReason.STOPPED: "not sent",
+    StopReason.FAILED: "not sent",
+    StopReason.WITHDRAWN: "taken back, not sent",
+}
+
+
+def outcome(turn: Turn) -> str:
+    """What was done with a message, in plain words."""
+    if turn.sent is None:
+        return _UNSENT.get(turn.stop_reason, "not sent yet")
+    if turn.action is None or turn.verdict is None:
+        return "sent unchecked"
+    if turn.action is Action.CONFIRM:
+        return "sent with a guideline, after asking you"
+    if turn.action is Action.HOLD:
+        return "sent unchecked, as you decided"
+    return ACTIONS[turn.action]
+
+
+def flag_line(verdict: Verdict | None, done: str, *, rule: bool = False) -> Content:
+    """The verdict on one line: symbol, words, certainty, what was done, and maybe the rule."""
+    symbol, style = mark(verdict)
+    parts: list[Content | tuple[str, str]] = [
+        (f"{symbol} ", style),
+        (flag_words(verdict), f"{style} bold" if verdict and verdict.flagged else style),
+    ]
+    if certainty := certainty_words(verdict):
+        parts.append((f" {certainty}", "$quiet"))
+    if done:
+        parts.append((f" · {done}", "$quiet"))
+    if rule and verdict and verdict.rule:
+        parts.append((f" · {one_line(verdict.rule)}", "$foreground"))
+    return Content.assemble(*parts)
+
+
+def ending(turn: Turn) -> tuple[str, str]:
+    """A note below a reply that did not simply finish, and its style; or two empty strings."""
+    match turn.stop_reason:
+        case StopReason.STOPPED:
+            kept = "the reply so far is kept" if turn.reply else "no reply yet"
+            return f"■ stopped · {kept}", "$quiet"
+        case StopReason.LENGTH:
+            return "■ cut off at the length limit · ask to go on", "$quiet"
+        case StopReason.WITHDRAWN:
+            return "■ taken back · not sent", "$quiet"
+        case StopReason.BLOCKED:
+            return "■ not sent", "$warning"
+        case StopReason.FAILED:
+            return f"✗ {one_line(turn.failure or 'something went wrong', 400)}", "$error"
+        case StopReason.PENDING:
+            return "■ cut off here: the program ended before the reply did", "$quiet"
+        case _:
+            return "", ""
+
+
+def strip(verdicts: list[Verdict | None], columns: int) -> Content:
+    """One symbol for each turn, newest right, no wider than `columns`."""
+    fits = max(1, (columns - 2) // 2)
+    shown = verdicts[-fits:]
+    parts: list[Content | tuple[str, str]] = []
+    if len(shown) < len(verdicts):
+        parts.append(("… ", "$quiet"))
+    for verdict in shown:
+        symbol, style = mark(verdict)
+        parts.append((f"{symbol} ", style))
+    return Content.assemble(*parts)
