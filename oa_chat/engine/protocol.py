@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from oa_chat.conversation import Message
+from oa_chat.segment import Segment as Segment  # noqa: PLC0414 - part of the wire
 
 ModelKind = Literal["causal", "classifier", "seq2seq"]
 
@@ -34,13 +35,6 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     seed: int | None = None
     """None is a fresh seed for every reply."""
-
-
-class Segment(msgspec.Struct, frozen=True):
-    """A piece of a prompt. Control tokens are recognised in trusted pieces alone."""
-
-    text: str
-    trusted: bool = False
 
 
 class Passage(msgspec.Struct, frozen=True):
