@@ -34,6 +34,11 @@ Some packages could not be installed. Without a network, see "Without a network"
 docs/install.md."""
 
 
+NO_WHEEL = """\
+No prebuilt wheel of llama-cpp-python could be had there for this system. Try another name
+(docs/install.md), or leave WHEELS out to build it from source."""
+
+
 class InstallError(Exception):
     """What went wrong, in words for the person who called make."""
 
@@ -101,13 +106,13 @@ def make_venv() -> None:
         raise InstallError(NO_VENV)
 
 
-def pip_install(title: str, arguments: Sequence[str]) -> None:
+def pip_install(title: str, arguments: Sequence[str], advice: str = NO_PACKAGES) -> None:
     """Run ``pip install`` in the environment behind a line of progress."""
     import progress
 
     command = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     if progress.run(title, [*command, *arguments], VENV / "install.log"):
-        raise InstallError(NO_PACKAGES)
+        raise InstallError(advice)
 
 
 def installed_llama() -> str:
@@ -138,19 +143,19 @@ def install_llama(version: str, stamp: Stamp) -> dict[str, str]:
     present = installed_llama()
     if present and asked in ({}, stamp.llama) and (present == version or "WHEELS" in choice):
         return choice
-    if wheels := choice.get("WHEELS"):
-        what = ["--extra-index-url", llama.wheel_index(wheels), "--only-binary", LLAMA]
-        what += [f"{LLAMA}>={version}"]
-    else:
-        try:
-            wheel = llama.built_wheel(
-                PYTHON, version, VENV / "llama-build.log", {**os.environ, **choice}
-            )
-        except llama.BuildError as error:
-            raise InstallError(str(error)) from error
-        what = [str(wheel)]
+    title = f"Installing {LLAMA}"
     # Its own dependencies come with the project's, under the constraints.
-    pip_install(f"Installing {LLAMA}", ["--force-reinstall", "--no-deps", *what])
+    options = ["--force-reinstall", "--no-deps"]
+    if wheels := choice.get("WHEELS"):
+        options += ["--extra-index-url", llama.wheel_index(wheels), "--only-binary", LLAMA]
+        pip_install(title, [*options, f"{LLAMA}>={version}"], NO_WHEEL)
+        return choice
+    log = VENV / "llama-build.log"
+    try:
+        wheel = llama.built_wheel(PYTHON, version, log, {**os.environ, **choice})
+    except llama.BuildError as error:
+        raise InstallError(str(error)) from error
+    pip_install(title, [*options, str(wheel)])
     return choice
 
 
