@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 import platformdirs
@@ -157,8 +157,18 @@ def parse_settings(text: str, path: Path) -> Settings:
         keys = tuple(re.findall(r"\w+", where))
         raise SettingsError(
             f"{_place(path, text, keys)}: {'.'.join(keys) or 'the file'}: {reason}.",
-            "Correct the value, or take the line out to use the default.",
+            _allowed(keys) + "Correct the value, or take the line out to use the default.",
         ) from error
+
+
+def _allowed(keys: tuple[str, ...]) -> str:
+    """The values that a setting can have, where they are a closed list."""
+    kind: Any = Settings
+    for key in keys:
+        kind = get_type_hints(kind).get(key) if isinstance(kind, type) else None
+    values = [value for part in (kind, *get_args(kind)) for value in get_args(part)]
+    words = [value for value in values if isinstance(value, str)]
+    return f"It can be {', '.join(words)}. " if words else ""
 
 
 def _refuse_unknown(
@@ -237,5 +247,4 @@ def override(settings: Settings, section: str, key: str, value: object, source: 
         return msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
         reason = str(error).partition(" - at ")[0]
-        allowed = " The profiles are " + ", ".join(PROFILES) + "." if key == "profile" else ""
-        raise SettingsError(f"{source}: {reason}.{allowed}") from error
+        raise SettingsError(f"{source}: {reason}. {_allowed((section, key))}".strip()) from error

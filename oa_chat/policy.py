@@ -82,7 +82,15 @@ def decide(verdict: Verdict, policy: Policy) -> Decision:
     return Decision(action, guideline, reason, verdict.severity is Severity.INTERVENTION)
 
 
-_IMITATION = re.compile(r"\[(\s*)(guideline)(\s*:)", re.IGNORECASE)
+_UNSEEN = "[\\s\u200b-\u200f\u2060-\u206f\ufeff\u00ad]*"
+"""White space and characters that do not show."""
+_IMITATION = re.compile(
+    r"[\[［]" + rf"(?={_UNSEEN}{_UNSEEN.join('guideline')}{_UNSEEN}[:：])", re.IGNORECASE
+)
+"""An opening bracket with what looks like the word and its colon behind it."""
+
+
+_ROUND = str.maketrans("[]［］", "()()")
 
 
 def defuse(text: str) -> str:
@@ -90,7 +98,7 @@ def defuse(text: str) -> str:
 
     Deterministic, so that a transcript that was sent once stays byte-identical.
     """
-    return _IMITATION.sub(r"(\1\2\3", text)
+    return _IMITATION.sub("(", text)
 
 
 def compose_sent(typed: str, guideline: str) -> str:
@@ -102,5 +110,5 @@ def compose_sent(typed: str, guideline: str) -> str:
     text = defuse(typed)
     if not guideline:
         return text
-    rule = " ".join(guideline.replace("[", "(").replace("]", ")").split())
+    rule = " ".join(guideline.translate(_ROUND).split())
     return f"{text}\n\n[Guideline: {rule}]"

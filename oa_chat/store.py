@@ -72,7 +72,7 @@ class Store:
         """Open the store, and make it if there is none."""
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"The data directory {path.parent} cannot be made: {error.strerror}.",

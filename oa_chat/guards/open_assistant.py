@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from oa_chat.conversation import Message
-from oa_chat.engine.gguf_header import GgufHeader
-from oa_chat.engine.protocol import ModelKind, Output, Segment
+from oa_chat.engine.gguf_header import GgufHeader, read_header
+from oa_chat.engine.protocol import ModelKind, Output
 from oa_chat.guards.family import Identified, RawAnswer, Reading
+from oa_chat.segment import Segment
 from oa_chat.verdict import LABELS, Severity
 
 Dialect = Literal["seed", "blade2blade"]
@@ -120,7 +121,7 @@ def identify(header: GgufHeader) -> Identified | None:
     """A T5 whose vocabulary has the control tokens of one of the dialects."""
     if header.architecture != "t5":
         return None
-    tokens = header.tokens_among({"<ctx>", "<sep>", "<cls>", "<|prompter|>"})
+    tokens = frozenset(read_header(header.path, tokens=True).tokens)
     if "<|prompter|>" in tokens:
         return Identified(OpenAssistant("blade2blade"), 0.95, "a T5 that knows <|prompter|>")
     if "<ctx>" in tokens:

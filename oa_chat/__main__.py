@@ -1,0 +1,16 @@
+"""`python -m oa_chat` and the `oa-chat` script. Imports nothing until it is called."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    from oa_chat.cli import run  # noqa: PLC0415 (keeps `import oa_chat.__main__` free of side effects)
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

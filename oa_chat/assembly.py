@@ -1,0 +1,118 @@
+"""Puts the parts together: settings in, a session or a guard out.
+
+Model files are looked at (headers only) before any process starts, so that a wrong file is a clear
+error at once. Nothing is loaded here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from oa_chat import catalog
+from oa_chat.config import Settings, config_path, data_dir, load_settings, override
+from oa_chat.conversation import Conversation
+from oa_chat.engine.gguf_header import require_kind
+from oa_chat.engine.process import Engine
+from oa_chat.engine.protocol import Sampling
+from oa_chat.guards.authors import RuleAuthor, RulebookAuthor, WriterAuthor
+from oa_chat.guards.guard import Guard, GuardLimits, LocalGuard
+from oa_chat.guards.registry import identify
+from oa_chat.rulebook import Rulebook
+from oa_chat.session import ChatSession, ChatSetup
+from oa_chat.store import Store
+
+NO_GUARD = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What was said on the command line. None is "not said"."""
+
+    model: str | None = None
+    guard: str | None = None
+    guard_family: str | None = None
+    policy: str | None = None
+    context: int | None = None
+    gpu_layers: int | None = None
+    config: Path | None = None
+    data_dir: Path | None = None
+    debug: bool = False
+
+    def settings(self) -> Settings:
+        """Defaults, then the file, then the environment, then these flags."""
+        settings = load_settings(self.config or config_path())
+        said = (
+            ("chat", "model", self.model, "--model"),
+            ("chat", "context", self.context, "--context"),
+            ("chat", "gpu_layers", self.gpu_layers, "--gpu-layers"),
+            ("guard", "gpu_layers", self.gpu_layers, "--gpu-layers"),
+            ("guard", "model", self.guard, "--guard"),
+            ("guard", "family", self.guard_family, "--guard-family"),
+            ("policy", "profile", self.policy, "--policy"),
+        )
+        for section, key, value, flag in said:
+            if value is not None:
+                settings = override(settings, section, key, value, source=flag)
+        return settings
+
+    def store_path(self) -> Path:
+        """The file of the conversations."""
+        return (self.data_dir or data_dir()) / "conversations.sqlite3"
+
+
+def build_guard(settings: Settings) -> Guard | None:
+    """The guard of the settings; None if they want none. Raises ModelError and others."""
+    wanted = settings.guard
+    if wanted.model == NO_GUARD:
+        return None
+    path = catalog.path_of(wanted.model)
+    found = identify(path, wanted.family)
+    engine = Engine(path, found.family.kind, gpu_layers=wanted.gpu_layers, threads=wanted.threads)
+    limits = GuardLimits(check=wanted.time_limit)
+    name = catalog.title_of(wanted.model)
+    return LocalGuard(name, engine, found.family, build_author(settings), limits)
+
+
+def build_author(settings: Settings) -> RuleAuthor:
+    """Who writes rules for a guard that writes none."""
+    own = Path(settings.guard.rules).expanduser() if settings.guard.rules else None
+    rulebook = RulebookAuthor(Rulebook.load(own))
+    if settings.guard.rule_author == "rulebook":
+        return rulebook
+    writer = Engine(catalog.embedded_path(catalog.RULE_WRITER), "causal", gpu_layers=0)
+    return WriterAuthor(writer, rulebook)
+
+
+def build_chat(settings: Settings) -> Engine:
+    """The chat model of the settings."""
+    path = catalog.path_of(settings.chat.model)
+    require_kind(path, "causal", "chat model")
+    return Engine(
+        path,
+        "causal",
+        context=settings.chat.context,
+        gpu_layers=settings.chat.gpu_layers,
+        threads=settings.chat.threads,
+    )
+
+
+def build_session(settings: Settings, store_path: Path, *, resume: bool = False) -> ChatSession:
+    """A session on the stored conversations, with nothing loaded yet."""
+    chat = build_chat(settings)
+    guard = build_guard(settings)
+    store = Store(store_path)
+    conversation: Conversation | None = store.last_conversation() if resume else None
+    setup = ChatSetup(
+        chat=chat,
+        chat_name=catalog.title_of(settings.chat.model),
+        guard=guard,
+        store=store,
+        policy=settings.policy.policy(),
+        sampling=Sampling(**msgspec.structs.asdict(settings.sampling)),
+        system_prompt=settings.chat.system_prompt,
+        starter=settings.chat.model == catalog.STARTER.name,
+    )
+    return ChatSession(setup, conversation)

@@ -1,0 +1,215 @@
+"""The command line. Heavy imports happen inside the commands, so that help and version are quick.
+
+Exit codes: 0 fine; 1 some lines could not be read, or an error of no other kind; 2 wrong usage;
+3 settings; 4 a model file; 5 an engine; 6 the guard gave no verdict; 7 the store; 8 not sent
+(blocked, or nobody confirmed); 70 a bug; 130 interrupted; 141 the reader went away.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oa_chat import __version__
+from oa_chat.errors import OaChatError, UsageError
+
+if TYPE_CHECKING:
+    from oa_chat.assembly import Flags
+
+_EXIT_BUG = 70
+_EXIT_INTERRUPTED = 130
+_EXIT_BROKEN_PIPE = 141
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--model", metavar="PATH", help='Chat model: a GGUF file, or "starter".'),
+    click.option("--guard", metavar="PATH", help='Guard: a GGUF file, "embedded" or "none".'),
+    click.option("--guard-family", metavar="NAME", help="How to ask the guard, if not detected."),
+    click.option("--policy", metavar="NAME", help="relaxed, balanced or strict."),
+    click.option(
+        "--context", type=click.IntRange(min=0), help="Context of the chat model, tokens."
+    ),
+    click.option("--gpu-layers", type=click.IntRange(min=-1), help="Layers on the GPU; -1: auto."),
+    click.option("--config", type=click.Path(path_type=Path), help="Settings file."),
+    click.option("--data-dir", type=click.Path(path_type=Path), help="Where conversations lie."),
+    click.option("--debug", is_flag=True, default=None, help="Show tracebacks."),
+)
+
+
+def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _flags(context: click.Context, said: dict[str, Any]) -> Flags:
+    """The flags of a command; what it leaves out is as said before the command's name."""
+    from oa_chat.assembly import Flags  # noqa: PLC0415
+
+    before = context.parent.params if context.parent else {}
+    names = [field.name for field in fields(Flags)]
+    merged = {name: _first(said.get(name), before.get(name)) for name in names}
+    merged["debug"] = bool(merged["debug"])
+    return Flags(**merged)
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+)
+@click.version_option(__version__, prog_name="oa-chat", message="%(prog)s %(version)s")
+@_with_options
+@click.option("--continue", "resume", is_flag=True, help="Go on with the last conversation.")
+@click.option("--plain", is_flag=True, help="Linear chat, for screen readers and dumb terminals.")
+@click.pass_context
+def main(context: click.Context, resume: bool, plain: bool, **said: Any) -> None:  # noqa: FBT001
+    """Chat in the terminal with a local model, behind a guardrail that you can see.
+
+    Without a command the chat opens.
+    """
+    if context.invoked_subcommand is None:
+        from oa_chat.commands.chat import open_chat  # noqa: PLC0415
+
+        context.exit(open_chat(_flags(context, said), resume=resume, plain=plain))
+
+
+@main.command()
+@click.argument("text", required=False)
+@_with_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+@click.option("--yes", is_flag=True, help="Send with the guideline where the policy would ask.")
+@click.pass_context
+def ask(context: click.Context, text: str | None, as_json: bool, yes: bool, **said: Any) -> None:  # noqa: FBT001
+    """Send TEXT (or standard input) and print the reply; flag and rule go to standard error."""
+    import asyncio  # noqa: PLC0415
+
+    from oa_chat.assembly import build_session  # noqa: PLC0415
+    from oa_chat.commands.ask import AskOptions  # noqa: PLC0415
+    from oa_chat.commands.ask import ask as send  # noqa: PLC0415
+
+    flags = _flags(context, said)
+    message = _message(text)
+    session = build_session(flags.settings(), flags.store_path())
+    options = AskOptions(as_json=as_json, yes=yes, debug=flags.debug)
+    context.exit(asyncio.run(send(session, message, options)))
+
+
+@main.command()
+@click.argument("texts", nargs=-1)
+@_with_options
+@click.option("--jsonl", is_flag=True, help='Judge lines {"text", "context"} of standard input.')
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each text.")
+@click.pass_context
+def check(
+    context: click.Context,
+    texts: tuple[str, ...],
+    jsonl: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+    **said: Any,
+) -> None:
+    """Judge TEXTS (or standard input) with the guard alone; nothing is sent or stored."""
+    import asyncio  # noqa: PLC0415
+
+    from oa_chat.assembly import build_guard  # noqa: PLC0415
+    from oa_chat.commands.check import check_jsonl, check_texts  # noqa: PLC0415
+
+    settings = _flags(context, said).settings()
+    guard = build_guard(settings)
+    if guard is None:
+        raise UsageError("There is nothing to check with: the guard is none.", "Name a --guard.")
+    policy = settings.policy.policy()
+    if jsonl and texts:
+        raise UsageError("--jsonl reads standard input; leave out the texts.")
+    if jsonl:
+        context.exit(asyncio.run(check_jsonl(guard, policy, sys.stdin.buffer)))
+    messages = [_clean(text) for text in texts] or [_message(None)]
+    context.exit(asyncio.run(check_texts(guard, policy, messages, as_json=as_json)))
+
+
+@main.command()
+@_with_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def doctor(context: click.Context, as_json: bool, **said: Any) -> None:  # noqa: FBT001
+    """Say what is installed, which devices are seen, and whether the models load."""
+    import asyncio  # noqa: PLC0415
+
+    from oa_chat.commands.doctor import examine  # noqa: PLC0415
+
+    context.exit(asyncio.run(examine(_flags(context, said), as_json=as_json)))
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["show", "path"]), default="show")
+@_with_options
+@click.pass_context
+def config(context: click.Context, what: str, **said: Any) -> None:
+    """Print the settings in force (show), or where the settings file lies (path)."""
+    from oa_chat.commands.config import print_path, print_settings  # noqa: PLC0415
+
+    flags = _flags(context, said)
+    if what == "path":
+        print_path(flags)
+    else:
+        print_settings(flags)
+
+
+def _message(text: str | None) -> str:
+    """The message of the command line, or of standard input; never an empty one."""
+    if text is None or text == "-":
+        if sys.stdin.isatty():
+            raise UsageError("There is no text.", "Give it as an argument, or pipe it in.")
+        text = sys.stdin.buffer.read().decode("utf-8", errors="replace")
+    message = _clean(text)
+    if not message.strip():
+        raise UsageError("The message is empty.", "Give it as an argument, or pipe it in.")
+    return message
+
+
+def _clean(text: str) -> str:
+    """Arguments may hold bytes that are not UTF-8; they become replacement characters."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line and return its exit code. The one place where errors are printed."""
+    debug = "--debug" in arguments
+    try:
+        return int(main.main(args=arguments, prog_name="oa-chat", standalone_mode=False) or 0)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except OaChatError as error:
+        return _tell(error.message, error.hint, error.exit_code, debug=debug)
+    except (KeyboardInterrupt, click.Abort):
+        return _EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # What is left in the buffer has no reader: without this, Python complains on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 (the last place that can tell a person)
+        what = f"Something unexpected went wrong: {type(error).__name__}: {error}"
+        return _tell(what, "This is a bug. Run again with --debug.", _EXIT_BUG, debug=debug)
+
+
+def _tell(message: str, hint: str, code: int, *, debug: bool) -> int:
+    from oa_chat.printable import printable  # noqa: PLC0415
+
+    if debug:
+        traceback.print_exc()
+    click.echo(f"oa-chat: {printable(message)}", err=True)
+    if hint:
+        click.echo(printable(hint), err=True)
+    return code

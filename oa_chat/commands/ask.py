@@ -1,0 +1,165 @@
+"""`oa-chat ask`: one message, one reply, no screen.
+
+The reply streams to standard output; the flag, the rule and everything else go to standard error.
+With ``--json`` one object comes at the end instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from oa_chat.commands.report import verdict_fields, verdict_lines
+from oa_chat.errors import OaChatError
+from oa_chat.events import (
+    Answer,
+    Checked,
+    Event,
+    Failed,
+    Finished,
+    NotSent,
+    Sending,
+    Stopped,
+    Token,
+)
+from oa_chat.policy import Action
+from oa_chat.printable import printable
+from oa_chat.session import ChatSession
+
+EXIT_NOT_SENT = 8
+"""The policy asks first, or blocks, and nobody said yes."""
+EXIT_GUARD = 6
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class AskOptions:
+    """How to ask."""
+
+    as_json: bool = False
+    yes: bool = False
+    """Send with the guideline where the policy would ask."""
+    debug: bool = False
+
+
+class _Printer:
+    """Follows the events of one message on the two output streams."""
+
+    def __init__(self, session: ChatSession, options: AskOptions) -> None:
+        self._session = session
+        self._options = options
+        self.result: dict[str, Any] = {}
+        self.exit_code = 0
+        self.error: OaChatError | None = None
+
+    def follow(self, event: Event) -> None:
+        """Print what an event says."""
+        if isinstance(event, Checked):
+            self.result["verdict"] = verdict_fields(event.verdict, event.decision)
+            if event.verdict.flagged and not self._options.as_json:
+                _say("\n".join(verdict_lines(event.verdict, event.decision)))
+        elif isinstance(event, Sending):
+            if event.newly_skipped:
+                _say(f"The oldest {event.newly_skipped} turns no longer fit and were left out.")
+        elif isinstance(event, Token):
+            if not self._options.as_json:
+                _write(printable(event.text) if sys.stdout.isatty() else event.text)
+        else:
+            self._end(event)
+
+    def _end(self, event: Event) -> None:
+        if isinstance(event, Finished | Stopped):
+            self._finish(event)
+        elif isinstance(event, NotSent):
+            held = event.decision.action is Action.HOLD
+            self.exit_code = EXIT_GUARD if held else EXIT_NOT_SENT
+            self.result["stop_reason"] = event.turn.stop_reason.value
+            _say(_not_sent(event))
+        elif isinstance(event, Failed):
+            self.result["stop_reason"] = event.turn.stop_reason.value
+            self.result["reply"] = event.turn.reply
+            self.error = event.error
+            self.exit_code = event.error.exit_code
+
+    def _finish(self, event: Finished | Stopped) -> None:
+        turn = event.turn
+        if isinstance(event, Stopped):
+            self.exit_code = _INTERRUPTED
+        self.result.update(
+            reply=turn.reply,
+            sent=turn.sent,
+            stop_reason=turn.stop_reason.value,
+            timing={**asdict(turn.timing), "tokens_per_second": turn.timing.tokens_per_second},
+        )
+        if not self._options.as_json:
+            _write("\n")
+
+    def print_json(self, text: str) -> None:
+        """The one object of ``--json``."""
+        head = {"text": text, "model": self._session.chat_name, "guard": self._session.guard_name}
+        body = head | {"verdict": None, "reply": "", "sent": None} | self.result
+        if self.error:
+            body["error"] = {"message": self.error.message, "hint": self.error.hint}
+        _write(json.dumps(body, ensure_ascii=not _is_utf8()) + "\n")
+
+
+async def ask(session: ChatSession, text: str, options: AskOptions) -> int:
+    """Send one message and print what comes of it; the exit code."""
+    printer = _Printer(session, options)
+
+    async def answer(checked: Checked) -> Answer:
+        return await _answer(checked, options)
+
+    try:
+        async for event in session.send(text, answer):
+            printer.follow(event)
+    finally:
+        await session.close()
+    if options.as_json:
+        printer.print_json(text)
+    elif printer.error:
+        raise printer.error
+    return printer.exit_code
+
+
+async def _answer(checked: Checked, options: AskOptions) -> Answer:
+    """Yes where it was given beforehand; else ask on a terminal; else no."""
+    confirm = checked.decision.action is Action.CONFIRM
+    if confirm and options.yes:
+        return Answer.SEND
+    if options.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return Answer.WITHDRAW
+    question = "Send it with this rule as a guideline?" if confirm else "Send it unchecked?"
+    reply = await asyncio.to_thread(_prompt, f"{question} [y/N] ")
+    return Answer.SEND if reply.strip().lower() in {"y", "yes"} else Answer.WITHDRAW
+
+
+def _prompt(question: str) -> str:
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline()
+
+
+def _not_sent(event: NotSent) -> str:
+    if event.decision.action is Action.CONFIRM:
+        return "Not sent. Use --yes to send it with the guideline, or word it differently."
+    if event.decision.action is Action.HOLD:
+        return "Not sent: the guard gave no verdict. Try again, or see what `oa-chat doctor` says."
+    return "Not sent: the policy blocks it. Word it differently, or choose another --policy."
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _is_utf8() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"

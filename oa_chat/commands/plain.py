@@ -1,0 +1,160 @@
+"""`oa-chat --plain`: a linear chat for screen readers and dumb terminals.
+
+Lines in, lines out, nothing is redrawn and nothing depends on colour. Ctrl+C stops a reply; at the
+prompt it leaves. The commands are `/help`, `/new`, `/sent`, `/guard on|off` and `/quit`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from oa_chat.commands.report import verdict_lines
+from oa_chat.events import (
+    Answer,
+    Checked,
+    Event,
+    Failed,
+    LoadFailed,
+    NotSent,
+    Ready,
+    Sending,
+    Stopped,
+    Token,
+)
+from oa_chat.policy import Action
+from oa_chat.printable import printable
+from oa_chat.session import ChatSession
+
+_HELP = """\
+Type a message and press Enter. A backslash at the end of a line continues it on the next.
+/new begins a new conversation. /sent shows what was sent to the model last.
+/guard off and /guard on switch the guard for this conversation. /quit leaves."""
+
+_ANSWERS = {
+    "s": Answer.SEND,
+    "e": Answer.EDIT,
+    "w": Answer.WITHDRAW,
+    "r": Answer.RETRY,
+    "o": Answer.GUARD_OFF,
+}
+
+
+class PlainChat:
+    """A conversation on standard input and output."""
+
+    def __init__(self, session: ChatSession, help_lines: Callable[[], Sequence[str]]) -> None:
+        self._session = session
+        self._help_lines = help_lines
+        self._seen = ""
+        self._replying = False
+
+    async def run(self, notices: Sequence[str] = ()) -> int:
+        """Chat until the input ends; the exit code."""
+        for notice in notices:
+            _line(notice)
+        async for event in self._session.load():
+            if isinstance(event, Ready):
+                _line(f"Ready: {event.part} {printable(event.name)} on {event.device}.")
+            elif isinstance(event, LoadFailed):
+                _line(f"The {event.part} model did not load: {printable(str(event.error))}")
+        _line("Type /help for help.")
+        while (text := await _read("You: ")) is not None:
+            if text.startswith("/"):
+                if not self._command(text.strip()):
+                    break
+            elif text.strip():
+                await self._send(text)
+        await self._session.close()
+        return 0
+
+    def _command(self, text: str) -> bool:
+        """Do what a command says; False to leave."""
+        if text == "/quit":
+            return False
+        if text == "/new":
+            self._session.new_conversation()
+            _line("A new conversation.")
+        elif text == "/sent":
+            _line(printable(self._seen) or "Nothing was sent yet.")
+        elif text in {"/guard on", "/guard off"}:
+            self._session.switch_guard(off=text.endswith("off"))
+            _line("The guard is off for this conversation." if text.endswith("off") else "On.")
+        else:
+            _line(_HELP)
+        return True
+
+    async def _send(self, text: str) -> None:
+        loop = asyncio.get_running_loop()
+        handled = sys.platform != "win32"
+        if handled:
+            loop.add_signal_handler(signal.SIGINT, self._session.stop)
+        try:
+            async for event in self._session.send(text, self._ask):
+                self._follow(event)
+        finally:
+            if handled:
+                loop.remove_signal_handler(signal.SIGINT)
+
+    def _follow(self, event: Event) -> None:
+        if isinstance(event, Checked):
+            self._show_verdict(event)
+        elif isinstance(event, Sending):
+            self._seen = event.seen
+            if event.newly_skipped:
+                _line(f"The oldest {event.newly_skipped} turns no longer fit and were left out.")
+            _write("Reply: ")
+        elif isinstance(event, Token):
+            _write(printable(event.text))
+        elif isinstance(event, Stopped):
+            _line("\nStopped. What came so far is kept.")
+        elif isinstance(event, NotSent):
+            _line("Not sent." if event.decision.action is not Action.BLOCK else _BLOCKED)
+        elif isinstance(event, Failed):
+            _line(f"\nThat did not work: {printable(str(event.error))}")
+        else:
+            _write("\n" if event.turn.reply else "")
+
+    def _show_verdict(self, event: Checked) -> None:
+        if event.verdict.flagged:
+            _line("\n".join(verdict_lines(event.verdict, event.decision)))
+        if event.decision.show_help:
+            _line("\n".join(printable(line) for line in self._help_lines()))
+
+    async def _ask(self, checked: Checked) -> Answer:
+        held = checked.decision.action is Action.HOLD
+        question = (
+            "Retry (r), send it unchecked once (s), switch the guard off (o), or edit it (e)? "
+            if held
+            else "Send it with the rule as a guideline (s), edit it (e), or withdraw it (w)? "
+        )
+        reply = await _read(question)
+        return _ANSWERS.get((reply or "").strip().lower()[:1], Answer.WITHDRAW)
+
+
+_BLOCKED = "Not sent: the policy blocks it. Word it differently, or choose another --policy."
+
+
+async def _read(prompt: str) -> str | None:
+    """A line of input, continued while it ends with a backslash; None at the end."""
+    lines: list[str] = []
+    while True:
+        _write(prompt if not lines else "... ")
+        line = await asyncio.to_thread(sys.stdin.readline)
+        if not line:
+            return None
+        line = line.rstrip("\r\n")
+        if not line.endswith("\\"):
+            return "\n".join([*lines, line])
+        lines.append(line[:-1])
+
+
+def _line(text: str) -> None:
+    _write(text + "\n")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
