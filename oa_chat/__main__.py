@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from oa_chat.cli import run  # noqa: PLC0415 (keeps `import oa_chat.__main__` free of side effects)
+    from oa_chat.cli import run
 
     sys.exit(run(sys.argv[1:]))
 

@@ -50,7 +50,7 @@ def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _flags(context: click.Context, said: dict[str, Any]) -> Flags:
     """The flags of a command; what it leaves out is as said before the command's name."""
-    from oa_chat.assembly import Flags  # noqa: PLC0415
+    from oa_chat.assembly import Flags
 
     before = context.parent.params if context.parent else {}
     names = [field.name for field in fields(Flags)]
@@ -72,13 +72,13 @@ def _first(*values: Any) -> Any:
 @click.option("--continue", "resume", is_flag=True, help="Go on with the last conversation.")
 @click.option("--plain", is_flag=True, help="Linear chat, for screen readers and dumb terminals.")
 @click.pass_context
-def main(context: click.Context, resume: bool, plain: bool, **said: Any) -> None:  # noqa: FBT001
+def main(context: click.Context, /, resume: bool, plain: bool, **said: Any) -> None:
     """Chat in the terminal with a local model, behind a guardrail that you can see.
 
     Without a command the chat opens.
     """
     if context.invoked_subcommand is None:
-        from oa_chat.commands.chat import open_chat  # noqa: PLC0415
+        from oa_chat.commands.chat import open_chat
 
         context.exit(open_chat(_flags(context, said), resume=resume, plain=plain))
 
@@ -89,13 +89,13 @@ def main(context: click.Context, resume: bool, plain: bool, **said: Any) -> None
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 @click.option("--yes", is_flag=True, help="Send with the guideline where the policy would ask.")
 @click.pass_context
-def ask(context: click.Context, text: str | None, as_json: bool, yes: bool, **said: Any) -> None:  # noqa: FBT001
+def ask(context: click.Context, /, text: str | None, as_json: bool, yes: bool, **said: Any) -> None:
     """Send TEXT (or standard input) and print the reply; flag and rule go to standard error."""
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
-    from oa_chat.assembly import build_session  # noqa: PLC0415
-    from oa_chat.commands.ask import AskOptions  # noqa: PLC0415
-    from oa_chat.commands.ask import ask as send  # noqa: PLC0415
+    from oa_chat.assembly import build_session
+    from oa_chat.commands.ask import AskOptions
+    from oa_chat.commands.ask import ask as send
 
     flags = _flags(context, said)
     message = _message(text)
@@ -112,16 +112,17 @@ def ask(context: click.Context, text: str | None, as_json: bool, yes: bool, **sa
 @click.pass_context
 def check(
     context: click.Context,
+    /,
     texts: tuple[str, ...],
-    jsonl: bool,  # noqa: FBT001
-    as_json: bool,  # noqa: FBT001
+    jsonl: bool,
+    as_json: bool,
     **said: Any,
 ) -> None:
     """Judge TEXTS (or standard input) with the guard alone; nothing is sent or stored."""
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
-    from oa_chat.assembly import build_guard  # noqa: PLC0415
-    from oa_chat.commands.check import check_jsonl, check_texts  # noqa: PLC0415
+    from oa_chat.assembly import build_guard
+    from oa_chat.commands.check import check_jsonl, check_texts
 
     settings = _flags(context, said).settings()
     guard = build_guard(settings)
@@ -140,11 +141,11 @@ def check(
 @_with_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def doctor(context: click.Context, as_json: bool, **said: Any) -> None:  # noqa: FBT001
+def doctor(context: click.Context, /, as_json: bool, **said: Any) -> None:
     """Say what is installed, which devices are seen, and whether the models load."""
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
-    from oa_chat.commands.doctor import examine  # noqa: PLC0415
+    from oa_chat.commands.doctor import examine
 
     context.exit(asyncio.run(examine(_flags(context, said), as_json=as_json)))
 
@@ -153,9 +154,9 @@ def doctor(context: click.Context, as_json: bool, **said: Any) -> None:  # noqa:
 @click.argument("what", type=click.Choice(["show", "path"]), default="show")
 @_with_options
 @click.pass_context
-def config(context: click.Context, what: str, **said: Any) -> None:
+def config(context: click.Context, /, what: str, **said: Any) -> None:
     """Print the settings in force (show), or where the settings file lies (path)."""
-    from oa_chat.commands.config import print_path, print_settings  # noqa: PLC0415
+    from oa_chat.commands.config import print_path, print_settings
 
     flags = _flags(context, said)
     if what == "path":
@@ -205,7 +206,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _tell(message: str, hint: str, code: int, *, debug: bool) -> int:
-    from oa_chat.printable import printable  # noqa: PLC0415
+    from oa_chat.printable import printable
 
     if debug:
         traceback.print_exc()

@@ -15,8 +15,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from oa_chat.conversation import Conversation, Message, StopReason, Turn
 from oa_chat.backend import ChatBackend
+from oa_chat.conversation import Conversation, Message, StopReason, Turn
 from oa_chat.engine.protocol import Done, Piece, Prefilled, Progress, Prompted, Sampling
 from oa_chat.errors import OaChatError, StoreError
 from oa_chat.events import (

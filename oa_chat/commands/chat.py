@@ -30,10 +30,10 @@ def open_chat(flags: Flags, *, resume: bool, plain: bool) -> int:
         [catalog.STARTER.note + " For a real one: oa-chat --model PATH"] if session.starter else []
     )
     if plain:
-        from oa_chat.commands.plain import PlainChat  # noqa: PLC0415
+        from oa_chat.commands.plain import PlainChat
 
         return asyncio.run(PlainChat(session, lambda: help_lines(settings)).run(notices))
-    from oa_chat.ui.app import OaChatApp  # noqa: PLC0415 (textual is slow to import)
+    from oa_chat.ui.app import OaChatApp
 
     app = OaChatApp(
         session,

@@ -149,4 +149,4 @@ def _print_json(text: str, verdict: Verdict, policy: Policy) -> None:
 
 def _shortened(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= 80 else line[:79] + "…"  # noqa: PLR2004 (one terminal line)
+    return line if len(line) <= 80 else line[:79] + "…"

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from oa_chat.engine.process import Engine
-from oa_chat.engine.protocol import Piece, Sampling, Segment
+from oa_chat.engine.protocol import Piece, Sampling
 from oa_chat.errors import EngineError
 from oa_chat.rulebook import Rulebook
+from oa_chat.segment import Segment
 from oa_chat.verdict import RuleSource, Severity
 
 _WRITER_STOP = "<|im_end|>"
@@ -94,10 +95,8 @@ class WriterAuthor:
             Segment("<|im_end|>\n<|im_start|>rule\n", trusted=True),
         ]
         sampling = Sampling(temperature=0.0, repeat_penalty=1.0, max_tokens=_RULE_TOKENS)
-        pieces: list[str] = []
-        async for answer in self._engine.complete(segments, sampling, [_WRITER_STOP]):
-            if isinstance(answer, Piece):
-                pieces.append(answer.text)
+        answers = self._engine.complete(segments, sampling, [_WRITER_STOP])
+        pieces = [answer.text async for answer in answers if isinstance(answer, Piece)]
         return " ".join("".join(pieces).split())[:_RULE_LENGTH]
 
     async def close(self) -> None:

@@ -75,7 +75,7 @@ class LocalGuard:
         engine: Engine,
         family: GuardFamily,
         author: RuleAuthor,
-        limits: GuardLimits = GuardLimits(),  # noqa: B008 (frozen)
+        limits: GuardLimits = GuardLimits(),
     ) -> None:
         self.name = name
         self.family = family
