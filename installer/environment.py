@@ -186,5 +186,5 @@ def main(extras: Sequence[str]) -> int | str:
     except InstallError as error:
         return str(error)
     except KeyboardInterrupt:
-        return "\nInterrupted; the same command goes on from here."
+        return "Interrupted; the same command goes on from here."
     return 0

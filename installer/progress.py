@@ -47,7 +47,7 @@ class Progress:
         self.out = out if out is not None else sys.stdout
         self.terminal = self.out.isatty()
         self.started = self.spoken = time.monotonic()
-        self.step = ""
+        self.step = self.shown = ""
         if not self.terminal:
             self._write(f"{title} ...\n")
 
@@ -64,8 +64,10 @@ class Progress:
         self.step = step or self.step
         text = f"{self.title} [{self._elapsed()}] {self.step}".rstrip()
         if self.terminal:
-            width = shutil.get_terminal_size().columns - 1
-            self._write(f"\r\x1b[K{text[:width]}")
+            text = text[: shutil.get_terminal_size().columns - 1]
+            if text != self.shown:
+                self.shown = text
+                self._write(f"\r\x1b[K{text}")
         elif time.monotonic() - self.spoken >= QUIET_SECONDS:
             self.spoken = time.monotonic()
             self._write(f"  {text}\n")
@@ -81,8 +83,9 @@ def _lines(stream: IO[str]) -> Iterator[str | None]:
     lines: queue.Queue[str | None] = queue.Queue()
 
     def pump() -> None:
-        for line in stream:
-            lines.put(line)
+        with stream:
+            for line in stream:
+                lines.put(line)
         lines.put(None)
 
     thread = threading.Thread(target=pump, daemon=True)
@@ -109,9 +112,8 @@ def run(
     progress = Progress(title, out)
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        log.open("w", encoding="utf-8") as record,
-        subprocess.Popen(
+    with log.open("w", encoding="utf-8") as record:
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -120,14 +122,19 @@ def run(
             encoding="utf-8",
             errors="replace",
             env=environment,
-        ) as process,
-    ):
+        )
         assert process.stdout is not None
-        for line in _lines(process.stdout):
-            if line is not None:
-                record.write(line)
-                tail.append(line)
-            progress.show(describe(line) if line is not None else None)
+        try:
+            for line in _lines(process.stdout):
+                if line is not None:
+                    record.write(line)
+                    tail.append(line)
+                progress.show(describe(line) if line is not None else None)
+        except KeyboardInterrupt:
+            # Ctrl+C reached the command as well; pip tidies up before it goes.
+            process.wait()
+            progress.close("interrupted")
+            raise
         status = process.wait()
     if status:
         progress.close("failed")
