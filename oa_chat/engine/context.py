@@ -27,6 +27,8 @@ class ContextOptions:
     threads: int = 1
     flash_attention: int = 1
     """1 on, 0 off, -1 llama.cpp decides."""
+    outputs: int = 0
+    """Most tokens with logits in one call; 0 is `batch`. 1 saves batch x vocabulary x 4 bytes."""
     embeddings: bool = False
     pooling: int = -1
     """-1 as the file says, 0 none, 1 mean, 4 rank (classifiers)."""
@@ -63,6 +65,7 @@ def open_context(model: Model, options: ContextOptions) -> Context:
     params = lib.llama_context_default_params()
     params.n_ctx = options.context
     params.n_batch = params.n_ubatch = min(options.batch, options.context)
+    params.n_outputs_max = options.outputs
     params.n_threads = params.n_threads_batch = options.threads
     params.flash_attn_type = options.flash_attention
     params.embeddings = options.embeddings

@@ -109,6 +109,16 @@ class Model:
         """Whether the token is control, unknown or user-defined: no text merges into it."""
         return bool(lib.llama_vocab_get_attr(self.vocab, token) & 0b11001)
 
+    def is_user_defined(self, token: int) -> bool:
+        """Whether the token is found in text even when control tokens are not looked for."""
+        return bool(lib.llama_vocab_get_attr(self.vocab, token) & 0b10000)
+
+    @property
+    def bos(self) -> int | None:
+        """The token that must start a prompt; None if the file wants none."""
+        token = int(lib.llama_vocab_bos(self.vocab))
+        return token if token >= 0 and lib.llama_vocab_get_add_bos(self.vocab) else None
+
     @property
     def device(self) -> str:
         """Where it runs, such as "CPU" or "CUDA0 (24/24 layers)"."""

@@ -1,0 +1,115 @@
+"""From a prompt's segments to token ids that stay the same from turn to turn.
+
+Untrusted text never yields a control token. A reply that was generated here is turned back into
+the very tokens it was made of, so the next turn's prompt goes on from what the cache holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oa_chat.engine.native import Model
+from oa_chat.segment import Segment
+
+_MOST_TEXTS = 4096
+"""Texts whose tokens are remembered; a turn has about four."""
+_MOST_VARIANTS = 4
+_LOOKS_LIKE_MARK = re.compile(r"<[|｜].*[|｜]>|</?s>|<(start|end)_of_turn>|\[/?[A-Z_]+\]|</?think>")
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A prompt as token ids."""
+
+    ids: list[int]
+    newest_end: int
+    """Where the last untrusted text ends: what follows may change before it is sent."""
+
+
+class PromptEncoder:
+    """Tokenises prompts for one model and remembers."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._bos = model.bos
+        self._known: OrderedDict[tuple[str, bool, bool], list[int]] = OrderedDict()
+        self._replies: OrderedDict[str, list[list[int]]] = OrderedDict()
+
+    def encode(self, segments: Sequence[Segment], cached: Sequence[int] = ()) -> Encoded:
+        """Ids of a prompt; `cached` (what the context holds) decides between equal replies."""
+        ids: list[int] = []
+        newest_end = 0
+        for segment in segments:
+            continues = bool(ids) and not self._model.is_special(ids[-1])
+            ids += self._reply(segment, cached, len(ids)) or self._text(segment, continues)
+            if not segment.trusted:
+                newest_end = len(ids)
+            if self._bos is not None and ids and ids[0] != self._bos:
+                ids.insert(0, self._bos)
+                newest_end += bool(newest_end)
+        return Encoded(ids, newest_end)
+
+    def remember_reply(self, text: str, ids: Sequence[int]) -> None:
+        """Keep the tokens that a reply was generated as."""
+        plain = [token for token in ids if not self._model.is_control(token)]
+        key = text.strip()
+        variants = self._replies.setdefault(key, [])
+        if not key or not plain or plain in variants:
+            return
+        variants.append(plain)
+        del variants[:-_MOST_VARIANTS]
+        self._replies.move_to_end(key)
+        if len(self._replies) > _MOST_TEXTS:
+            self._replies.popitem(last=False)
+
+    def _reply(self, segment: Segment, cached: Sequence[int], at: int) -> list[int]:
+        if segment.trusted:
+            return []
+        variants = self._replies.get(segment.text.strip(), [])
+        for ids in variants:
+            if list(cached[at : at + len(ids)]) == ids:
+                return ids
+        return variants[-1] if variants else []
+
+    def _text(self, segment: Segment, continues: bool) -> list[int]:
+        key = (segment.text, segment.trusted, continues)
+        ids = self._known.pop(key, None)
+        if ids is None:
+            if segment.trusted:
+                ids = self._model.tokenize(segment.text, special=True, continues=continues)
+            else:
+                ids = self._untrusted(segment.text, continues)
+        self._known[key] = ids
+        if len(self._known) > _MOST_TEXTS:
+            self._known.popitem(last=False)
+        return ids
+
+    def _untrusted(self, text: str, continues: bool) -> list[int]:
+        """Ids without control tokens, nor such user-defined ones as look like a template's marks.
+
+        llama.cpp finds user-defined tokens (Phi's ``<|user|>``) in any text. The text is cut
+        inside of them, which leaves the text as it is.
+        """
+        ids = self._model.tokenize(text, continues=continues)
+        marks = {self._mark(token) for token in set(ids)} - {""}
+        if not marks:
+            return ids
+        pattern = "|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True))
+        ids, start = [], 0
+        for match in [*re.finditer(pattern, text), None]:
+            end = match.start() + 1 if match else len(text)
+            ids += self._model.tokenize(text[start:end], continues=continues or start > 0)
+            start = end
+        return [token for token in ids if not self._mark(token)]
+
+    def _mark(self, token: int) -> str:
+        """The token's text if it must not come from untrusted text, else an empty string."""
+        if self._model.is_control(token):
+            return self._model.piece(token, special=True).decode("utf-8", "replace")
+        if not self._model.is_user_defined(token):
+            return ""
+        text = self._model.piece(token, special=True).decode("utf-8", "replace")
+        return text if _LOOKS_LIKE_MARK.fullmatch(text.strip()) else ""
