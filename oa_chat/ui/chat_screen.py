@@ -17,7 +17,7 @@ from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from oa_chat.errors import OaChatError
-from oa_chat.events import LoadFailed, Ready
+from oa_chat.events import LoadFailed, Ready, Sending
 from oa_chat.policy import PROFILES
 from oa_chat.ui.composer import Composer
 from oa_chat.ui.delivery import Delivery
@@ -51,6 +51,8 @@ class ChatScreen(Screen[None]):
         Binding("ctrl+n", "new_conversation", "New", priority=True),
         Binding("ctrl+y", "copy_reply", "Copy", priority=True),
         Binding("escape", "stop", "Stop"),
+        Binding("ctrl+up", "look(-1)", show=False),
+        Binding("ctrl+down", "look(1)", show=False),
         Binding("pageup", "page(-1)", show=False),
         Binding("pagedown", "page(1)", show=False),
     ]
@@ -73,6 +75,8 @@ class ChatScreen(Screen[None]):
         self.idle = asyncio.Event()
         """Set while no message is on its way."""
         self.idle.set()
+        self._looked_at = -1
+        self._last_sending: Sending | None = None
         self._status_timer: Timer | None = None
 
     # ------------------------------------------------------------ layout
@@ -155,6 +159,8 @@ class ChatScreen(Screen[None]):
     def show_report(self, report: Report) -> None:
         """Show what is known about a message, in the panel and on the line."""
         verdicts = [turn.verdict for turn in self.session.conversation.turns]
+        if not report.title:
+            self._looked_at, self._last_sending = len(verdicts) - 1, report.sending
         self.query_one(GuardPanel).show(report, verdicts)
         self.query_one(GuardLine).show(report)
 
@@ -237,11 +243,28 @@ class ChatScreen(Screen[None]):
 
     def on_turn_view_chosen(self, message: TurnView.Chosen) -> None:
         """Show the verdict of an earlier turn."""
-        if not self.running:
-            self.show_report(Report(message.turn.verdict, outcome(message.turn)))
+        ids = [turn.id for turn in self.session.conversation.turns]
+        if message.turn.id in ids:
+            self._look_at(ids.index(message.turn.id))
         self.composer.focus_editor()
 
+    def _look_at(self, place: int) -> None:
+        turns = self.session.conversation.turns
+        if self.running or not 0 <= place < len(turns):
+            return
+        self._looked_at = place
+        turn = turns[place]
+        newest = place == len(turns) - 1
+        sending = self._last_sending if newest else None
+        title = "" if newest else f"turn {place + 1:,} of {len(turns):,}"
+        self.show_report(Report(turn.verdict, outcome(turn), sending, title=title))
+
     # ------------------------------------------------------------ actions
+
+    def action_look(self, step: int) -> None:
+        """Show the verdict of an earlier or later turn."""
+        newest = len(self.session.conversation.turns) - 1
+        self._look_at(min(self._looked_at, newest) + step)
 
     def action_page(self, step: int) -> None:
         """Scroll what was said."""

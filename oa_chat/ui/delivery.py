@@ -147,15 +147,12 @@ class Delivery:
             back = self._screen.composer.put_back(self._text)
             advice = _BACK if back else _RECALL
         if blocked:
-            advice = (
-                f"The {self._screen.session.policy.name} policy does not send messages with this "
-                f"flag. {advice} You can rephrase it, or choose another policy with Ctrl+P."
-            )
+            advice += " You can rephrase it, or choose another policy with Ctrl+P."
         await self._end(turn, advice=advice)
 
     async def _failed(self, turn: Turn, error: OaChatError) -> None:
         advice = ""
-        if turn.sent is None and not turn.reply:
+        if not turn.reply:
             advice = _BACK if self._screen.composer.put_back(self._text) else _RECALL
         await self._end(turn, error, advice)
 

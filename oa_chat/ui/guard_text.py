@@ -32,6 +32,8 @@ class Report:
     sending: Sending | None = None
     note: str = ""
     """What is going on while there is no verdict."""
+    title: str = ""
+    """Which turn this is, if it is not the newest."""
 
 
 def headline(report: Report) -> Content:
@@ -41,7 +43,8 @@ def headline(report: Report) -> Content:
         return Content.styled(report.note, "$quiet")
     symbol, style = mark(verdict)
     words = flag_words(verdict)
-    lines = [Content.assemble((f"{symbol} ", style), (words, f"{style} bold"))]
+    lines = [Content.styled(report.title, "$accent")] if report.title else []
+    lines += [Content.assemble((f"{symbol} ", style), (words, f"{style} bold"))]
     if verdict and (certainty := certainty_words(verdict)):
         lines.append(Content.styled(f"{certainty} certain", "$quiet"))
     if verdict and not verdict.readable:
@@ -132,4 +135,5 @@ def folded(report: Report) -> Content:
     if verdict is not None and not verdict.readable:
         failure = verdict.failure or "the guard gave no verdict"
         return Content.assemble(flag_line(verdict, ""), (f" · {printable(failure)}", "$quiet"))
-    return flag_line(verdict, report.done, rule=True)
+    title = f"{report.title}: " if report.title else ""
+    return Content.assemble((title, "$accent"), flag_line(verdict, report.done, rule=True))

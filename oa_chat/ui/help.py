@@ -26,20 +26,21 @@ from oa_chat.verdict import Severity
 KEYS = (
     ("Enter", "send the message"),
     ("Ctrl+J", "new line (Shift+Enter too, in some terminals)"),
-    ("Up, Down", "on the first and last line: earlier and later messages"),
+    ("Up, Down", "earlier and later messages, at the edges of the text"),
     ("Esc", "stop the reply; what came so far is kept"),
     ("PageUp, PageDown", "scroll what was said"),
     ("F1", "this help"),
     ("F3", "guard panel, or one line"),
     ("F4, Ctrl+O", "what was sent to the model"),
+    ("Ctrl+Up, Down", "the flags of earlier and later turns (or a click)"),
     ("Ctrl+N", "new conversation"),
     ("Ctrl+Y", "copy the last reply"),
-    ("Ctrl+P", "all commands: policy, guard, theme ..."),
+    ("Ctrl+P", "all commands: policy, guard, theme and more"),
     ("Ctrl+Q", "quit; everything is saved"),
 )
 _SHORT_ACTIONS = {
-    Action.PASS: "sent as typed",
-    Action.NUDGE: "with a guideline",
+    Action.PASS: "as typed",
+    Action.NUDGE: "with guideline",
     Action.CONFIRM: "asks you first",
     Action.BLOCK: "not sent",
     Action.HOLD: "waits",
@@ -63,19 +64,19 @@ def flags_text() -> Content:
     """What the flags mean."""
     rows = [
         Content.assemble(
-            (f"{SYMBOLS[level]} {level.words:<24}", f"{STYLES[level]} bold"), MEANINGS[level]
+            (f"{SYMBOLS[level]} {level.words:<23}", f"{STYLES[level]} bold"), MEANINGS[level]
         )
         for level in Severity
     ]
     rows.append(
         Content.assemble(
-            (f"{UNREAD_SYMBOL} {'no verdict':<24}", f"{UNREAD_STYLE} bold"),
-            "the guard failed: the message waits for you",
+            (f"{UNREAD_SYMBOL} {'no verdict':<23}", f"{UNREAD_STYLE} bold"),
+            "the guard failed; the message waits for you",
         )
     )
     rows.append(
         Content.assemble(
-            (f"{UNCHECKED_SYMBOL} {'not checked':<24}", f"{UNCHECKED_STYLE} bold"),
+            (f"{UNCHECKED_SYMBOL} {'not checked':<23}", f"{UNCHECKED_STYLE} bold"),
             "the guard was off",
         )
     )
@@ -84,13 +85,13 @@ def flags_text() -> Content:
 
 def policies_text() -> Content:
     """What the policies do about each flag."""
-    head = "  " + " " * 24 + "".join(f"{name:<18}" for name in PROFILES)
+    head = "  " + " " * 23 + "".join(f"{name:<15}" for name in PROFILES)
     rows = [_title("Policies"), Content.styled(head.rstrip(), "$quiet")]
     for level in Severity:
         cells = [_SHORT_ACTIONS[policy.actions[level]] for policy in PROFILES.values()]
-        line = "".join(f"{cell:<18}" for cell in cells).rstrip()
+        line = "".join(f"{cell:<15}" for cell in cells).rstrip()
         rows.append(
-            Content.assemble((f"{SYMBOLS[level]} ", STYLES[level]), f"{level.words:<24}{line}")
+            Content.assemble((f"{SYMBOLS[level]} ", STYLES[level]), f"{level.words:<23}{line}")
         )
     return Content("\n").join(rows)
 
@@ -102,8 +103,8 @@ def models_text() -> Content:
             _title("A real model"),
             Content("The built-in starter model does small talk only. To use another one:"),
             Content.styled("  oa-chat --model PATH", "bold"),
-            Content("PATH is a GGUF file, the format of llama.cpp; older GGML files work too."),
-            Content("A guideline goes with your message, not into the system prompt; F4 shows it."),
+            Content("PATH is a GGUF file, as for llama.cpp; old GGML files work as well."),
+            Content("What the guard adds goes with your message. F4 shows all of it."),
             Content("All of this runs on this machine. Nothing you write leaves it."),
         ]
     )

@@ -83,6 +83,7 @@ class Status(Static):
 
     def __init__(self, state: StatusState, *, id: str | None = None) -> None:
         super().__init__("", id=id, markup=False)
+        self.auto_links = False  # the keys have colours of their own
         self.state = state
 
     def on_mount(self) -> None:

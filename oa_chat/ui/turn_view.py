@@ -111,16 +111,17 @@ def _end_notes(turn: Turn, error: OaChatError | None = None, advice: str = "") -
         if verdict.subject == "reply" and verdict.flagged:
             line = Content.assemble(("the reply: ", "$quiet"), flag_line(verdict, "", rule=True))
             notes.append(Static(line, classes="flag"))
+    classes = "ending" if turn.reply else "ending alone"
     if error is not None:
         parts = [(f"✗ {printable(error.message)}", "$error")]
         if hint := "\n".join(filter(None, (printable(error.hint), advice))):
             parts.append((f"\n{hint}", "$quiet"))
-        notes.append(Static(Content.assemble(*parts), classes="ending failed"))
+        notes.append(Static(Content.assemble(*parts), classes=classes))
         return notes
     words, style = ending(turn)
     if words:
         line = Content.assemble((words, style), (f"\n{advice}" if advice else "", "$quiet"))
-        notes.append(Static(line, classes="ending"))
+        notes.append(Static(line, classes=classes))
     return notes
 
 

@@ -18,10 +18,10 @@ SHORT_WORDS = ("casual", "possibly", "probably", "needs caution", "intervention"
 STYLES = ("$flag-casual", "$flag-possibly", "$flag-probably", "$flag-caution", "$flag-intervention")
 MEANINGS = (
     "nothing to note",
-    "may touch on something; a rule of thumb helps",
-    "likely touches on something; a rule of thumb helps",
-    "could hurt someone or break a rule",
-    "someone may be in danger or need help now",
+    "may touch on something delicate",
+    "likely touches on something delicate",
+    "could hurt someone",
+    "someone may need help now",
 )
 UNREAD_SYMBOL = "?"
 UNREAD_STYLE = "$flag-unread"
@@ -136,7 +136,7 @@ def ending(turn: Turn) -> tuple[str, str]:
         case StopReason.WITHDRAWN:
             return "■ taken back · not sent", "$quiet"
         case StopReason.BLOCKED:
-            return "■ not sent", "$warning"
+            return "■ not sent: this policy does not send messages with this flag", "$warning"
         case StopReason.FAILED:
             return f"✗ {one_line(turn.failure or 'something went wrong', 400)}", "$error"
         case StopReason.PENDING:
