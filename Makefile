@@ -36,10 +36,12 @@ test:
 
 lint:
 	$(call ready,lint)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	@status=0; \
+	for tool in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \
+		echo "== $$tool"; \
+		$(BIN)/$$tool || status=1; \
+	done; \
+	exit $$status
 
 format:
 	$(call ready,lint)
