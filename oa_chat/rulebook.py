@@ -19,15 +19,16 @@ from typing import Any, Literal
 from oa_chat.errors import SettingsError
 from oa_chat.rule_index import RuleIndex
 
-CATEGORIES = frozenset(
-    (
-        "abuse animals assistant community crime dating driving eating environment extremism "
-        "family fraud friendship hacking harassment hate honesty legal medical minors "
-        "misinformation money other privacy school self_harm sexual substances violence weapons "
-        "work"
-    ).split()
-)
+# fmt: off
+CATEGORIES = frozenset({
+    "abuse", "animals", "assistant", "community", "crime", "dating", "driving", "eating",
+    "environment", "extremism", "family", "fraud", "friendship", "hacking", "harassment",
+    "hate", "honesty", "legal", "medical", "minors", "misinformation", "money", "other",
+    "privacy", "school", "self_harm", "sexual", "substances", "violence", "weapons",
+    "work",
+})
 """All categories. "other" is for rules of your own that belong nowhere else."""
+# fmt: on
 
 _LEVELS = 5
 _THRESHOLDS = (12.0, 12.0, 12.0, 12.0, 15.0)
