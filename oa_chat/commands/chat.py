@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
 
 from oa_chat import catalog
 from oa_chat.assembly import Flags, build_session
@@ -45,7 +44,15 @@ def open_chat(flags: Flags, *, resume: bool, plain: bool) -> int:
     return app.return_code or 0
 
 
-def help_lines(settings: Settings) -> Sequence[str]:
-    """Where a person can get help, in lines."""
-    country = settings.help.country or country_from_locale(os.environ)
-    return lines_for(country).as_text()
+def help_lines(settings: Settings) -> list[str]:
+    """Where a person can get help, in lines: the settings' country, else the locale's."""
+    found = lines_for(settings.help.country or country_from_locale(os.environ))
+    assumed = f" ({found.name})" if found.name else ""
+    lines = [f"You do not have to carry this alone. Someone to talk to{assumed}:"]
+    if found.emergency:
+        lines.append(f"In danger right now: {found.emergency}")
+    for line in (*found.lines, found.international):
+        reach = ", ".join(part for part in (line.number, line.url) if part)
+        hours = f" ({line.hours})" if line.hours else ""
+        lines.append(f"{line.name}: {reach}{hours}")
+    return lines

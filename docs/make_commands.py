@@ -1,0 +1,78 @@
+"""Writes `docs/commands.md` from the program's own help, so that the two cannot drift.
+
+    python docs/make_commands.py
+
+`tests/test_docs.py` fails while the page is not what this prints.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from oa_chat.cli import main
+
+PAGE = Path(__file__).with_name("commands.md")
+
+_HEAD = """# Commands
+
+This page is written by `python docs/make_commands.py` from the program's own help.
+
+Options can stand before or after the name of a command. Replies and results go to standard output,
+everything else to standard error. The settings file, `OA_CHAT_MODEL`, `OA_CHAT_GUARD`,
+`OA_CHAT_POLICY`, `OA_CHAT_CONFIG` and `OA_CHAT_DATA_DIR` say the same things as the flags; a flag
+beats the environment, and the environment beats the file.
+"""
+
+_EXIT_CODES = """## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | fine; a flag is not an error |
+| 1 | some lines could not be read, or an error of no other kind |
+| 2 | wrong usage |
+| 3 | the settings, rules or policy |
+| 4 | a model file |
+| 5 | an engine |
+| 6 | the guard gave no verdict |
+| 7 | the stored conversations |
+| 8 | not sent: blocked, or nobody confirmed |
+| 70 | a bug |
+| 130 | interrupted |
+| 141 | the reader of the output went away |
+
+## JSON
+
+`oa-chat check --jsonl` reads lines such as
+
+    {"text": "...", "context": [{"role": "user", "content": "..."}]}
+
+and writes one line for each, in order: `text`, `label` (ProsocialDialog's name), `severity` (0 to
+4), `probabilities` (five, by label), `rule`, `categories`, `action`, `guard`, `latency_ms`. If the
+guard gave no verdict, `label` and `severity` are null and `failure` says why. Lines that cannot be
+read are named on standard error with their number; the exit code is then 1.
+
+`oa-chat ask --json` writes one object: `text`, `model`, `guard`, `verdict` (the fields above, or
+null without a guard), `reply`, `sent` (exactly what went to the model, or null), `stop_reason`,
+`timing`, and `error` if there was one.
+"""
+
+
+def page() -> str:
+    """The page as it should be."""
+    parts = [_HEAD]
+    root = click.Context(main, info_name="oa-chat", terminal_width=96, **main.context_settings)
+    parts.append(_section("oa-chat", main.get_help(root)))
+    for name, command in sorted(main.commands.items()):
+        context = click.Context(command, info_name=name, parent=root, terminal_width=96)
+        parts.append(_section(f"oa-chat {name}", command.get_help(context)))
+    return "\n".join([*parts, _EXIT_CODES])
+
+
+def _section(title: str, text: str) -> str:
+    return f"## {title}\n\n```\n{text}\n```\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
