@@ -57,6 +57,7 @@ class TextStream:
         found = [place for place in places if place >= 0]
         if found:
             self._waiting = self._waiting[: min(found)]
+            self._decoder.reset()
         return bool(found)
 
     def _held_back(self) -> int:
