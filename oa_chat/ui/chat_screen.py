@@ -180,7 +180,7 @@ class ChatScreen(Screen[None]):
         ]
         turns = self.session.conversation.turns
         if not turns:
-            above = [Welcome(self.header), *above]
+            above = [Welcome(self.header, say_starter=not above), *above]
         await self.transcript.show(turns, above)
         self.show_report(self._idle_report())
         self.refresh_state()

@@ -69,6 +69,8 @@ class Editor(TextArea):
         """A line as it is drawn: control characters as symbols, columns unchanged."""
         return Text(printable_columns(self.document.get_line(line_index)), end="", no_wrap=True)
 
+    # Textual calls the handlers of the base class by itself, unless the default is prevented.
+
     async def _on_key(self, event: Key) -> None:
         if event.key == "enter":
             event.stop()
@@ -76,16 +78,12 @@ class Editor(TextArea):
             self.post_message(self.Send())
         elif event.key == "backspace" and not self.text:
             self.post_message(self.Dropped())
-        else:
-            await super()._on_key(event)
 
     async def _on_paste(self, event: Paste) -> None:
-        if not _is_long(event.text):
-            await super()._on_paste(event)
-            return
-        event.stop()
-        event.prevent_default()
-        self.post_message(self.LongPaste(event.text))
+        if _is_long(event.text):
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.LongPaste(event.text))
 
     def action_paste(self) -> None:
         """Paste the local clipboard, which may be long as well."""

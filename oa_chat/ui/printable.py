@@ -41,12 +41,11 @@ def one_line(text: str, limit: int = 200) -> str:
 
 def excerpt(text: str, head: int = 3000, tail: int = 800, lines: int = 200) -> str:
     """The text, or its beginning and end if it is long, so that drawing it costs little."""
-    if len(text) > head + tail + 100:
-        left_out = len(text) - head - tail
-        text = f"{text[:head]}\n… {left_out:,} more characters …\n{text[-tail:]}"
-    rows = printable(text).split("\n")
-    if len(rows) > lines:
-        kept = lines // 2
-        middle = f"… {len(rows) - 2 * kept:,} more lines …"
-        rows = [*rows[:kept], middle, *rows[-kept:]]
-    return "\n".join(rows)
+    if len(text) <= head + tail and text.count("\n") < lines:
+        return printable(text)
+    first = "\n".join(text[:head].split("\n")[: lines // 2])
+    last = "\n".join(text[max(len(first), len(text) - tail) :].split("\n")[-(lines // 2) :])
+    left_out = len(text) - len(first) - len(last)
+    if left_out <= 0:
+        return printable(text)
+    return f"{printable(first)}\n… {left_out:,} more characters …\n{printable(last)}"

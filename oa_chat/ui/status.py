@@ -55,14 +55,13 @@ def _figures(state: StatusState, level: int) -> Content:
 
 
 def _keys(state: StatusState, count: int) -> Content:
-    parts: list[tuple[str, str | Style]] = []
+    parts: list[Content | str] = []
     for key, words, action in (_RUNNING_KEYS if state.running else _IDLE_KEYS)[:count]:
         scope = action if "." in action else f"screen.{action}"
         click = Style.from_meta({"@click": scope})
-        stop = action == "stop"
-        parts.append((key, Style.parse("$warning bold" if stop else "$primary bold") + click))
-        parts.append((f" {words}", Style.parse("$warning" if stop else "$quiet") + click))
-        parts.append(("   ", ""))
+        bold, usual = ("$warning", "$warning") if action == "stop" else ("$primary", "$quiet")
+        label = Content.assemble((key, f"{bold} bold"), (f" {words}", usual))
+        parts += [label.stylize(click), "   "]
     return Content.assemble(*parts)
 
 

@@ -30,7 +30,7 @@ def load_line(state: HeaderState, part: str) -> Content:
     return Content.assemble(*parts)
 
 
-def welcome(state: HeaderState) -> Content:
+def welcome(state: HeaderState, *, say_starter: bool = True) -> Content:
     """The whole text."""
     lines = [
         Content.styled("A private chat", "bold $primary"),
@@ -44,7 +44,7 @@ def welcome(state: HeaderState) -> Content:
         failed = any(isinstance(state.loads.get(part), LoadFailed) for part in parts)
         if not failed:
             lines.append(Content.styled("You can write, and send, meanwhile.", "$quiet"))
-    if state.starter:
+    if state.starter and say_starter:
         lines += [Content(), Content.styled(_STARTER, "$warning")]
     return Content("\n").join(lines)
 
@@ -52,9 +52,10 @@ def welcome(state: HeaderState) -> Content:
 class Welcome(Static):
     """The welcome at the top of an empty conversation."""
 
-    def __init__(self, state: HeaderState) -> None:
+    def __init__(self, state: HeaderState, *, say_starter: bool = True) -> None:
         super().__init__("", markup=False)
         self.state = state
+        self._say_starter = say_starter
 
     def on_mount(self) -> None:
         """Draw once the theme is known."""
@@ -62,7 +63,7 @@ class Welcome(Static):
 
     def refresh_welcome(self) -> None:
         """Draw the state."""
-        self.update(welcome(self.state))
+        self.update(welcome(self.state, say_starter=self._say_starter))
 
 
 def failure_words(event: LoadFailed) -> str:

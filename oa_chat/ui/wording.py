@@ -6,6 +6,8 @@ so that it can be told apart without colour and read aloud.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 
 from oa_chat.conversation import StopReason, Turn
@@ -145,7 +147,7 @@ def ending(turn: Turn) -> tuple[str, str]:
             return "", ""
 
 
-def strip(verdicts: list[Verdict | None], columns: int) -> Content:
+def strip(verdicts: Sequence[Verdict | None], columns: int) -> Content:
     """One symbol for each turn, newest right, no wider than `columns`."""
     fits = max(1, (columns - 2) // 2)
     shown = verdicts[-fits:]
