@@ -1,0 +1,263 @@
+"""Encoders with a classification head: probabilities for each label; also embeddings.
+
+Runs in a child process only. What of a long text is judged, and why: `looks`.
+
+Input, as the embedded guard was trained: ``[CLS] context [SEP] message [SEP]``. Texts are tokenised
+with control tokens off, so a typed ``[SEP]`` is text. Only the newest end of the context is kept.
+
+What a label means is not decided here.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from oa_chat.engine import cuts
+from oa_chat.engine.cores import physical_cores
+from oa_chat.engine.encoder import MEAN, RANK, Encoder, Ids
+from oa_chat.engine.gguf_header import GgufHeader, require_kind
+from oa_chat.engine.looks import (
+    LEAST_CONTEXT,
+    LONGEST_PIECE,
+    PIECE_CONTEXT,
+    SHORT,
+    SHORTEST_PIECE,
+    Piece,
+    Plan,
+    Scores,
+)
+from oa_chat.engine.native import Model, OnProgress, lib, open_model
+from oa_chat.engine.protocol import (
+    Classified,
+    Classify,
+    Embed,
+    Embedded,
+    Load,
+    ModelInfo,
+    Passage,
+    Progress,
+    Request,
+)
+from oa_chat.engine.runner import Cancelled, Emit
+from oa_chat.errors import EngineError, ModelError, WrongModelKind
+
+_MAX_TOKENS_KEY = "oa_chat.max_tokens"
+_DEFAULT_MAX_TOKENS = 128
+"""For files that do not say how long their training texts were: guards are trained on short texts
+and are unreliable beyond, whatever the architecture allows (512 for BERT)."""
+_CONTEXT_CHARACTERS = 32
+"""Read for each token of context that fits: longer tokens are rare, and cutting one is harmless."""
+_THREADS = 2
+"""An encoder's large matrices do gain from a second thread, unlike a small model that decodes:
+10 ms instead of 18 for 64 tokens. More would take cores from the chat's prefill."""
+
+
+def load(request: Load, emit: Emit) -> Classifier:
+    """Load a classifier. Raises `ModelError`s; `WrongModelKind` before llama.cpp can abort."""
+    started = time.perf_counter()
+    path = Path(request.path)
+    header = require_kind(path, "classifier", "guard")
+    _require_head(header)
+
+    def report(done: int, total: int) -> None:
+        emit(Progress(id=request.id, stage="load", done=done, total=total))
+
+    try:
+        return _open(header, request, request.gpu_layers, report, started)
+    except ModelError:
+        if request.gpu_layers == 0 or not lib.llama_supports_gpu_offload():
+            raise
+    return _open(header, request, 0, report, started)
+
+
+def _open(
+    header: GgufHeader, request: Load, gpu_layers: int, report: OnProgress, started: float
+) -> Classifier:
+    model = open_model(header.path, gpu_layers, report)
+    try:
+        return Classifier(header, model, request, started)
+    except BaseException:
+        model.close()
+        raise
+
+
+class Classifier:
+    """A loaded classifier. See `runner.Runner`."""
+
+    def __init__(self, header: GgufHeader, model: Model, request: Load, started: float) -> None:
+        self._model = model
+        self._labels = _labels(model)
+        self._max_tokens = _max_tokens(model, request.context)
+        self._threads = request.threads or min(_THREADS, physical_cores())
+        self._first = int(lib.llama_vocab_bos(model.vocab))
+        self._separator = int(lib.llama_vocab_sep(model.vocab))
+        if self._separator < 0:
+            self._separator = int(lib.llama_vocab_eos(model.vocab))
+        if min(self._first, self._separator) < 0:
+            raise WrongModelKind(
+                f"{model.path.name} has no tokens for the start and end of a text.",
+                "Convert it again, with its tokenizer.",
+            )
+        self._judge = Encoder(model, RANK, self._max_tokens, self._threads)
+        self._embedder: Encoder | None = None
+        self.info = ModelInfo(
+            name=header.name,
+            architecture=header.architecture,
+            kind="classifier",
+            context=self._max_tokens,
+            trained_context=model.trained_context,
+            size_bytes=header.size_bytes,
+            parameters=model.parameters,
+            device=model.device,
+            gpu_layers=model.gpu_layers,
+            threads=self._threads,
+            labels=self._labels,
+            load_ms=(time.perf_counter() - started) * 1000,
+        )
+
+    def run(self, request: Request, emit: Emit, cancelled: Cancelled) -> None:
+        """Answer a `Classify` or an `Embed`.
+
+        Cancelled, the answer holds an empty list for every text that was not judged to its end.
+        """
+        match request:
+            case Classify():
+                emit(self._classify(request, emit, cancelled))
+            case Embed():
+                emit(self._embed(request, emit, cancelled))
+            case _:
+                raise EngineError(f"A classifier cannot answer {type(request).__name__}.")
+
+    def close(self) -> None:
+        """Free contexts and model."""
+        self._judge.close()
+        if self._embedder is not None:
+            self._embedder.close()
+        self._model.close()
+
+    def _embed(self, request: Embed, emit: Emit, cancelled: Cancelled) -> Embedded:
+        if self._embedder is None:
+            self._embedder = Encoder(self._model, MEAN, self._max_tokens, self._threads)
+        texts = [self._join(self._start(text)) for text in request.texts]
+        vectors: list[list[float]] = []
+        for batch in self._embedder.batches(texts):
+            if cancelled():
+                break
+            vectors += map(_normalised, self._embedder.encode(batch))
+            emit(Progress(id=request.id, stage="embed", done=len(vectors), total=len(texts)))
+        missing = len(texts) - len(vectors)
+        return Embedded(id=request.id, vectors=vectors + [[] for _ in range(missing)])
+
+    def _start(self, text: str) -> list[int]:
+        """The first tokens of a text, as many as fit."""
+        room = self._max_tokens - 2
+        ids: list[int] = []
+        for sentence in cuts.sentences(text):
+            ids += self._model.tokenize(sentence)
+            if len(ids) >= room:
+                break
+        return ids[:room]
+
+    def _classify(self, request: Classify, emit: Emit, cancelled: Cancelled) -> Classified:
+        scores: dict[Ids, Scores] = {}
+
+        def judge(texts: Iterable[Ids]) -> None:
+            # Equal windows are judged once: repeated filler costs nothing.
+            wanted = list(dict.fromkeys(ids for ids in texts if ids not in scores))
+            total = len(scores) + len(wanted)
+            for batch in self._judge.batches(wanted):
+                if cancelled():
+                    return
+                rows = map(_softmax, self._judge.encode(batch))
+                scores.update(zip(batch, rows, strict=True))
+                emit(Progress(id=request.id, stage="classify", done=len(scores), total=total))
+
+        plans = [self._plan(passage) for passage in request.passages]
+        judge(ids for plan in plans for ids in plan.first_look())
+        judge(ids for plan in plans for ids in plan.second_look(scores))
+        return Classified(id=request.id, windows=[plan.windows(scores) for plan in plans])
+
+    def _plan(self, passage: Passage) -> Plan:
+        text = self._tokenize(passage.text)
+        count = len(text.ids)
+        spans = cuts.overlapping((0, count), self._max_tokens - 2)
+        if len(spans) == 1:
+            plan = Plan([(spans[0], self._join(text.ids, self._newest(passage.context, count)))])
+        else:
+            plan = Plan([(span, self._join(text.ids[slice(*span)])) for span in spans])
+        if count <= min(SHORT, self._max_tokens // 2):
+            return plan
+        longest = min(LONGEST_PIECE, self._max_tokens // 2)
+        for sentence in cuts.joined(text.sentences, SHORTEST_PIECE):
+            for start, end in cuts.overlapping(sentence, longest):
+                piece, before = text.ids[start:end], text.ids[:start][-PIECE_CONTEXT:]
+                look = Piece((start, end), self._join(piece), self._join(piece, before))
+                plan.pieces.append(look)
+        return plan
+
+    def _newest(self, context: str, used: int) -> list[int]:
+        """The end of the context that fits beside a message of `used` tokens."""
+        room = self._max_tokens - 3 - used
+        if room < LEAST_CONTEXT or not context.strip():
+            return []
+        return self._tokenize(context[-room * _CONTEXT_CHARACTERS :]).ids[-room:]
+
+    def _join(self, message: Sequence[int], context: Sequence[int] = ()) -> Ids:
+        room = self._max_tokens - 3 - len(message)
+        head = context[-room:] if room >= LEAST_CONTEXT else ()
+        if len(head) < LEAST_CONTEXT:
+            return (self._first, *message, self._separator)
+        return (self._first, *head, self._separator, *message, self._separator)
+
+    def _tokenize(self, text: str) -> cuts.Tokens:
+        ids: list[int] = []
+        sentences: list[cuts.Span] = []
+        for piece in cuts.sentences(text):
+            start = len(ids)
+            ids += self._model.tokenize(piece)
+            if len(ids) > start:
+                sentences.append((start, len(ids)))
+        return cuts.Tokens(ids, sentences)
+
+
+def _require_head(header: GgufHeader) -> None:
+    """Refuse what llama.cpp would abort on, or what the rows could not be named for."""
+    if not header.labels or not {"cls.weight", "cls.output.weight"} & header.tensor_names:
+        raise WrongModelKind(
+            f"{header.path.name} is a classifier without labels or without its head.",
+            "Convert it again, with classifier.output_labels and the cls tensors.",
+        )
+    if header.values.get(f"{header.architecture}.attention.causal") is not False:
+        raise WrongModelKind(
+            f"{header.path.name} is a classifier on a text-generating model"
+            f" ({header.architecture}); only encoders such as BERT are known.",
+            "Use a BERT, RoBERTa or ModernBERT classifier.",
+        )
+
+
+def _labels(model: Model) -> list[str]:
+    count = int(lib.llama_model_n_cls_out(model.pointer))
+    labels = [lib.llama_model_cls_label(model.pointer, number) for number in range(count)]
+    return [(label or b"").decode("utf-8", "replace") for label in labels]
+
+
+def _max_tokens(model: Model, wanted: int) -> int:
+    trained = model.trained_context
+    named = model.meta(_MAX_TOKENS_KEY) or ""
+    limit = int(named) if named.isdigit() else min(trained, _DEFAULT_MAX_TOKENS)
+    return max(LEAST_CONTEXT, min(limit, wanted or limit, trained))
+
+
+def _softmax(logits: Sequence[float]) -> Scores:
+    highest = max(logits)
+    weights = [math.exp(logit - highest) for logit in logits]
+    total = sum(weights)
+    return [weight / total for weight in weights]
+
+
+def _normalised(row: Sequence[float]) -> list[float]:
+    length = math.hypot(*row) or 1.0
+    return [value / length for value in row]
