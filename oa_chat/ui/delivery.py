@@ -7,7 +7,6 @@ back; it never decides.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -175,9 +174,8 @@ class Delivery:
         try:
             reply = await answer
         finally:
-            if question.is_current and not answer.done():
-                with contextlib.suppress(Exception):
-                    app.pop_screen()
+            if answer.cancelled() and question.is_current:
+                app.pop_screen()
         if reply is Answer.RETRY:
             self._phase, self._verdict, self._done = "check", None, ""
             self._report()
