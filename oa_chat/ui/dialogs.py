@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
@@ -25,6 +26,8 @@ class Question(ModalScreen[Answer]):
         Binding("s", "answer('send')", "Send"),
         Binding("up,left", "app.focus_previous", show=False),
         Binding("down,right", "app.focus_next", show=False),
+        Binding("pageup", "scroll(-3)", show=False),
+        Binding("pagedown", "scroll(3)", show=False),
     ]
     CHOICES: ClassVar[tuple[tuple[Answer, str, str], ...]] = ()
     """Answer, key and words, in the order of the buttons."""
@@ -46,6 +49,14 @@ class Question(ModalScreen[Answer]):
     def reason(self) -> Content:
         """Why the message waits."""
         raise NotImplementedError
+
+    def on_resize(self, event: Resize) -> None:
+        """Leave out margins where there is little room."""
+        self.set_class(event.size.height < 16, "small")
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll by some lines, in small terminals."""
+        self.query_one("#question", VerticalScroll).scroll_relative(y=lines, animate=False)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer by button."""

@@ -58,7 +58,7 @@ class GuardPanel(VerticalScroll, can_focus=False):
 
     def refresh_report(self) -> None:
         """Draw the report."""
-        columns = self.scrollable_content_region.width
+        columns = self.scrollable_content_region.width - 1
         if columns <= 0:
             return
         verdict = self._report.verdict

@@ -122,8 +122,12 @@ def sent_text(sending: Sending | None) -> Content:
     if sending.skipped_turns:
         turns = "turn is" if sending.skipped_turns == 1 else "turns are"
         facts += f"\n{sending.skipped_turns:,} oldest {turns} no longer seen by the model"
+    text = excerpt(sending.seen or sending.sent, 3000, 1000, 120)
+    place = text.rfind("[Guideline:")  # what a user typed cannot look like this: see `defuse`
+    end = text.find("]", place) + 1 if place >= 0 else 0
+    place = max(place, 0)
     return Content.assemble(
-        (f"{facts}\n\n", "$quiet"), excerpt(sending.seen or sending.sent, 3000, 1000, 120)
+        (f"{facts}\n\n", "$quiet"), text[:place], (text[place:end], "$accent"), text[end:]
     )
 
 

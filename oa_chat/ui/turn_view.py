@@ -130,11 +130,10 @@ class OldTurn(Static):
 
     def __init__(self, turn: Turn) -> None:
         parts: list[tuple[str, str] | Content] = [
-            ("▌ ", "$primary 60%"),
-            (excerpt(turn.user, 1500, 300, 40), "bold"),
+            (excerpt(turn.user, 1500, 300, 40), "bold $primary"),
         ]
         if turn.verdict and turn.verdict.flagged:
-            parts += [("\n  ", ""), flag_line(turn.verdict, outcome(turn))]
+            parts += [("\n", ""), flag_line(turn.verdict, outcome(turn))]
         if turn.reply:
             parts += [("\n\n", ""), (excerpt(turn.reply, 6000, 600, 200), "$foreground 80%")]
         words, style = ending(turn)
