@@ -180,12 +180,13 @@ class RuleIndex:
         ]
         frequency = Counter(feature for document in counts for feature in document)
         mean_length = sum(map(len, counts)) / max(1, len(counts)) or 1.0
-        total = len(counts)
+        self._total = len(counts)
         self._postings: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
+        self._rarity = {feature: self._rarity_of(times) for feature, times in frequency.items()}
         for number, document in enumerate(counts):
             length = 1 - _LENGTH + _LENGTH * len(document) / mean_length
             for feature, times in document.items():
-                rarity = math.log1p((total - frequency[feature] + 0.5) / (frequency[feature] + 0.5))
+                rarity = self._rarity[feature]
                 tf = times * (_SATURATION + 1) / (times + _SATURATION * length)
                 self._postings[feature].append((number, _weight(feature) * rarity * tf))
 
@@ -198,6 +199,21 @@ class RuleIndex:
                 if score > best.get(number, 0.0):
                     best[number] = score
         return best
+
+    def weight(self, message: str) -> float:
+        """What a short message's words are worth in all; infinite if it is judged in pieces.
+
+        Three words cannot score what thirty can, so a threshold has to know.
+        """
+        terms = self._terms(message)
+        if len(terms) > _WINDOW:
+            return math.inf
+        unknown = self._rarity_of(0)
+        features = set(self._features(terms))
+        return sum(_weight(feature) * self._rarity.get(feature, unknown) for feature in features)
+
+    def _rarity_of(self, frequency: int) -> float:
+        return math.log1p((self._total - frequency + 0.5) / (frequency + 0.5))
 
     def _window(self, terms: Sequence[str]) -> dict[int, float]:
         found: defaultdict[int, float] = defaultdict(float)
