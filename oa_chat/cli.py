@@ -133,7 +133,7 @@ def check(
         raise UsageError("--jsonl reads standard input; leave out the texts.")
     if jsonl:
         context.exit(asyncio.run(check_jsonl(guard, policy, sys.stdin.buffer)))
-    messages = [_clean(text) for text in texts] or [_message(None)]
+    messages = [_message(text) for text in texts or (None,)]
     context.exit(asyncio.run(check_texts(guard, policy, messages, as_json=as_json)))
 
 
