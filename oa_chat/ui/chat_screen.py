@@ -132,8 +132,8 @@ class ChatScreen(Screen[None]):
 
     def _read_session(self) -> None:
         session = self.session
-        self.header.chat_name = self.header.chat_name or session.chat_name
-        self.header.guard_name = self.header.guard_name or session.guard_name
+        self.header.chat_name = session.chat_name
+        self.header.guard_name = session.guard_name
         self.header.policy = session.policy.name
         self.header.guard_off = session.guard_off
         self.header.starter = session.starter

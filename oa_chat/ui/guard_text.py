@@ -97,8 +97,8 @@ def judged_by(verdict: Verdict | None) -> Content:
     words = f"{printable(verdict.guard)} · {milliseconds(verdict.latency_ms)}"
     if verdict.windows > 1:
         words += f" · read in {verdict.windows} pieces, the worst counts"
-    if verdict.categories:
-        words += "\n" + printable(", ".join(verdict.categories))
+    if about := [name for name in verdict.categories if name != "general"]:
+        words += f"\nabout: {printable(', '.join(about))}"
     return Content.styled(words, "$quiet")
 
 
@@ -118,10 +118,10 @@ def sent_text(sending: Sending | None) -> Content:
     """The newest turn exactly as the model sees it, and what came from the cache."""
     if sending is None:
         return Content.styled("Nothing was sent for this message.", "$quiet")
-    facts = f"{sending.prompt_tokens:,} tokens, {sending.cached_tokens:,} of them from the cache"
+    facts = f"{sending.cached_tokens:,} of them came from the cache"
     if sending.skipped_turns:
         turns = "turn is" if sending.skipped_turns == 1 else "turns are"
-        facts += f"\n{sending.skipped_turns:,} oldest {turns} no longer seen by the model"
+        facts += f"\nthe {sending.skipped_turns:,} oldest {turns} no longer seen"
     text = excerpt(sending.seen or sending.sent, 3000, 1000, 120)
     place = text.rfind("[Guideline:")  # what a user typed cannot look like this: see `defuse`
     end = text.find("]", place) + 1 if place >= 0 else 0

@@ -33,11 +33,6 @@ class HeaderState:
     def follow(self, event: LoadEvent) -> None:
         """Take over what a load event says."""
         self.loads[event.part] = event
-        if isinstance(event, Ready) and event.name:
-            if event.part == "chat":
-                self.chat_name = event.name
-            else:
-                self.guard_name = event.name
 
     def device(self) -> str:
         """The device of the chat model, once it is known."""
@@ -82,7 +77,8 @@ def _guard(state: HeaderState, level: int) -> list[Part]:
         return [("guard ", "$quiet"), (progress, style)]
     if level >= 3 or not state.guard_name:
         return [("guard on", "$quiet")]
-    return [("guard ", "$quiet"), (one_line(state.guard_name, 32 if level < 2 else 16), "")]
+    name = one_line(state.guard_name, 32 if level < 2 else 16)
+    return [("" if "guard" in name.lower() else "guard ", "$quiet"), (name, "")]
 
 
 def _line(state: HeaderState, level: int, width: int) -> Content:

@@ -43,7 +43,7 @@ async def test_a_flagged_message_shows_flag_rule_and_what_was_sent() -> None:
         assert "from the rulebook" in text
         assert "47 ms" in text
         assert "[Guideline: It's good" in text
-        assert "371 of them from the cache" in text
+        assert "371 of them came from the cache" in text
         await pilot.press("ctrl+o")
         assert app.chat.query_one("#sent", Collapsible).collapsed
 
@@ -91,10 +91,9 @@ async def test_nothing_moves_when_nothing_runs() -> None:
         await say(pilot, app, "hello")
         await pilot.pause(0.3)
         assert not app.chat.query(Working)
-        timers = [timer for node in app.chat.walk_children() for timer in node._timers]
-        assert not [
-            timer for timer in timers if timer._active.is_set()
-        ]  # a paused one costs nothing
+        for node in app.chat.walk_children():
+            for timer in node._timers:
+                assert not timer._active.is_set()  # a paused one costs nothing
 
 
 async def test_confirm_sends_with_the_guideline() -> None:
@@ -283,14 +282,12 @@ async def test_palette_commands_change_policy_and_guard() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await started(pilot, app)
         for words, done in (
-            ("strict", lambda: session.policy.name == "strict"),
             ("relaxed", lambda: session.policy.name == "relaxed"),
-            ("guard: off", lambda: session.guard_off),
-            ("guard: on", lambda: not session.guard_off),
+            ("off", lambda: session.guard_off),
         ):
             await pilot.press("ctrl+p")
             await until(pilot, lambda: app.screen is not app.chat)
-            await pilot.press(*("space" if key == " " else key for key in words))
+            await pilot.press(*words)
             await pilot.pause(0.3)
             await pilot.press("enter")
             await until(pilot, done)
