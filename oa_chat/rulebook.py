@@ -47,6 +47,8 @@ _COSINE_WEIGHT = 20.0
 """How many points of BM25 a cosine of 1 is worth."""
 _CANDIDATES = 20
 """How many rules with shared words are compared by meaning; more does not find more."""
+_BELOW = 2
+"""A rule this far below the level still fits: a lost friend is no answer to "I want to die"."""
 _NEARLY = 0.9
 """A gentler rule wins from this share of the best score: scolding a victim is the worst answer."""
 _MAX_FILE_BYTES = 5_000_000
@@ -156,7 +158,7 @@ class Rulebook:
         scores = {
             number: score
             for number, score in self._index.scores(message).items()
-            if self.rules[number].severity <= severity + 1
+            if -_BELOW <= self.rules[number].severity - severity <= 1
         }
         enough = max(_SHORT_LEAST, _SHORT_SHARE * self._index.weight(message))
         threshold = min(_THRESHOLDS[severity], enough)

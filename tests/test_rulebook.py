@@ -94,6 +94,11 @@ def test_the_sentence_of_the_first_idea() -> None:
     assert (match.category, match.general, match.source) == ("hate", False, "rulebook")
 
 
+def test_a_rule_far_below_the_level_is_no_candidate() -> None:
+    match = BOOK.match("my wife cheated on me and slept with another man", 4)
+    assert match.rule is None or match.rule.severity >= 2
+
+
 @pytest.mark.parametrize("severity", [3, 4])
 @pytest.mark.parametrize(
     ("message", "rule"),
@@ -147,7 +152,7 @@ def test_a_rule_far_above_the_level_is_no_candidate() -> None:
 @pytest.mark.parametrize(
     ("half", "right", "wrong", "kept"),
     # Floors and ceilings just beside what was measured: docs/rulebook.md has the numbers.
-    [("choose", 0.34, 0.17, 0.90), ("report", 0.49, 0.18, 0.93)],
+    [("choose", 0.50, 0.11, 0.95), ("report", 0.51, 0.15, 0.95)],
 )
 def test_messages_written_after_the_rules(
     half: str, right: float, wrong: float, kept: float
