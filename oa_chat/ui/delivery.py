@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from oa_chat.conversation import StopReason, Turn
@@ -63,14 +64,20 @@ class Delivery:
             async for event in events:
                 await self.follow(event)
         except OaChatError as error:
-            await self._failed(self._view.turn, error)
+            await self._failed(self._broken_turn(), error)
         except Exception as error:  # noqa: BLE001 - total: nothing may close the app or lose text
             self._screen.log(repr(error))
             hint = "Your conversation is kept. Please try again."
             kind = type(error).__name__
-            await self._failed(self._view.turn, OaChatError(f"Something broke: {kind}.", hint))
+            await self._failed(self._broken_turn(), OaChatError(f"Something broke: {kind}.", hint))
         finally:
             await self._view.quiet()
+
+    def _broken_turn(self) -> Turn:
+        """The turn as far as it came, when the session could not say how it ended."""
+        turns = self._screen.session.conversation.turns
+        newest = turns[-1] if turns and turns[-1].id == self._view.turn.id else self._view.turn
+        return replace(newest, stop_reason=StopReason.FAILED)
 
     async def follow(self, event: Event) -> None:
         """Show one event."""

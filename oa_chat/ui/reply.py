@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_core import StateCore
 
-_REDRAW_SECONDS = 0.04
-"""Least time between two redraws of a streaming reply: a fast model must not starve the keys."""
+_LEAST_PAUSE, _MOST_PAUSE = 0.04, 2.0
+_PAUSE_SHARE = 1.5
+"""A pause after each redraw, in proportion to what the redraw cost: a long reply that a fast model
+streams is drawn less often, and keys are never starved."""
 
 
 def parser() -> MarkdownIt:
@@ -64,7 +68,7 @@ class ReplyStream:
         self._reply = reply
         self._pieces: list[str] = []
         self._news = asyncio.Event()
-        self._ending = False
+        self._end = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
     def write(self, piece: str) -> None:
@@ -74,19 +78,32 @@ class ReplyStream:
 
     async def stop(self) -> None:
         """Show what is left and end."""
-        self._ending = True
+        self._end.set()
         self._news.set()
         await self._task
 
     async def _run(self) -> None:
-        while not self._ending or self._pieces:
+        while not self._end.is_set() or self._pieces:
             await self._news.wait()
             self._news.clear()
+            began = time.perf_counter()
             if text := "".join(self._pieces):
                 self._pieces.clear()
                 await self._reply.append(printable(text))
-            if not self._ending:
-                await asyncio.sleep(_REDRAW_SECONDS)
+            if not self._end.is_set():
+                await self._drawn()
+                pause = _PAUSE_SHARE * (time.perf_counter() - began)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(
+                        self._end.wait(), min(max(pause, _LEAST_PAUSE), _MOST_PAUSE)
+                    )
+
+    async def _drawn(self) -> None:
+        """Wait until the screen shows what was appended."""
+        drawn = asyncio.Event()
+        self._reply.call_after_refresh(drawn.set)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(drawn.wait(), _MOST_PAUSE)
 
 
 def animated() -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from oa_chat.events import Loading, Ready
 from oa_chat.ui.guard_text import Report, bars, folded, sent_text
 from oa_chat.ui.header import HeaderState, header_line
+from oa_chat.ui.help import KEYS
 from oa_chat.ui.status import StatusState, status_line
-from oa_chat.ui.wording import SYMBOLS, percent, strip
+from oa_chat.ui.wording import SYMBOLS, UNCHECKED_SYMBOL, UNREAD_SYMBOL, percent, strip
 from tests.ui.stand_in import CASUAL, FLAGGED, NONE
 
 NAME = "a-very-long-model-name-of-sixty-characters-q4_k_m-instruct-2507"
@@ -81,3 +84,12 @@ def test_percentages_do_not_claim_more_than_they_know(share: float, words: str) 
 
 def test_nothing_sent_is_said_to_be_nothing() -> None:
     assert "Nothing was sent" in sent_text(None).plain
+
+
+def test_the_keys_page_and_the_help_name_the_same_keys() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text(encoding="utf-8")
+    for keys, _ in KEYS:
+        for key in keys.split(", "):
+            assert f"{key}`" in page
+    for symbol in (*SYMBOLS, UNREAD_SYMBOL, UNCHECKED_SYMBOL):
+        assert f"| {symbol} |" in page
