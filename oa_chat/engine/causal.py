@@ -1,8 +1,7 @@
 """The runner for text-generating models: chat models, causal guards, rule writers.
 
-One context, one sequence; what is evaluated stays in the cache for the next request. The loop is
-our own, on the low-level API: it can be stopped between any two tokens, counts exactly, and never
-lets text become control. Runs in a child process only.
+One context, one sequence; what is evaluated stays in the cache for the next request. Here a request
+becomes a prompt that fits; `generation` has the loop over tokens. Runs in a child process only.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from oa_chat.conversation import Message
 from oa_chat.engine.fitting import room_for, turns_to_skip, without_turns
+from oa_chat.engine.generation import Generation, Generator
 from oa_chat.engine.gguf_header import GgufHeader, require_kind
 from oa_chat.engine.native import (
     Context,
@@ -28,7 +27,6 @@ from oa_chat.engine.prefix_cache import PrefixCache
 from oa_chat.engine.prompt_tokens import Encoded, PromptEncoder
 from oa_chat.engine.protocol import (
     Complete,
-    Done,
     Load,
     ModelInfo,
     Piece,
@@ -40,7 +38,7 @@ from oa_chat.engine.protocol import (
     Request,
 )
 from oa_chat.engine.runner import Cancelled, Emit, Runner
-from oa_chat.engine.sampler import Choice, Sampler, choose
+from oa_chat.engine.sampler import Choice, choose
 from oa_chat.engine.text_stream import TextStream
 from oa_chat.errors import ContextFull, EngineError
 from oa_chat.prompts import ChatTemplate, Rendered
@@ -109,11 +107,11 @@ class CausalRunner:
         self._context = context
         self._cache = PrefixCache(model, context)
         self._encoder = PromptEncoder(model)
+        self._generator = Generator(model, context, self._cache)
         self._template = _template(header, model)
-        self._pieces: dict[int, bytes | None] = {}
         self._warm_up()
         wanted = _wanted_context(request.context, model.trained_context)
-        self._size = min(context.size, wanted)
+        self._size = min(context.size, context.options.context)  # llama.cpp rounds up
         self.info = ModelInfo(
             name=header.name,
             architecture=header.architecture,
@@ -138,8 +136,8 @@ class CausalRunner:
             case Reply():
                 choice = choose(request.sampling, self._file)
                 prompt = self._fit(request.messages, request.skipped, choice.max_tokens)
-                text, ids = self._generate(request, prompt, choice, emit, cancelled)
-                self._encoder.remember_reply(text, ids)
+                generation = self._generate(request, prompt, choice, emit, cancelled)
+                self._encoder.remember_reply(generation.text, generation.made)
             case Complete():
                 choice = choose(request.sampling, self._file, greedy=True)
                 self._generate(request, self._raw(request), choice, emit, cancelled)
@@ -208,18 +206,9 @@ class CausalRunner:
             # Its end may change, and could not be taken back.
             ids = ids[: max(1, prompt.encoded.newest_end - 1)]
         cached = self._cache.keep(ids, logits=False)
-        self._cache.evaluate(ids, cancelled, self._progress(request.id, emit))
+        self._cache.evaluate(ids, cancelled, _progress(request.id, emit))
         done = min(len(self._cache.ids), len(ids))
         emit(Prefilled(id=request.id, tokens=done, cached=cached, skipped=prompt.skipped))
-
-    @staticmethod
-    def _progress(number: int, emit: Emit) -> Callable[[int, int], None]:
-        def report(done: int, total: int) -> None:
-            emit(Progress(id=number, stage="prefill", done=done, total=total))
-
-        return report
-
-    # ------------------------------------------------------------ generating
 
     def _generate(
         self,
@@ -228,10 +217,10 @@ class CausalRunner:
         choice: Choice,
         emit: Emit,
         cancelled: Cancelled,
-    ) -> tuple[str, list[int]]:
-        """Evaluate and generate; the reply's text and tokens."""
-        started = time.perf_counter()
+    ) -> Generation:
+        """Evaluate and generate, from `Prompted` to `Done`."""
         ids = prompt.encoded.ids
+        started = time.perf_counter()
         emit(
             Prompted(
                 id=request.id,
@@ -247,60 +236,21 @@ class CausalRunner:
             stop=request.stop if isinstance(request, Complete) else (),
             trim_start=isinstance(request, Reply),
         )
-        made: list[int] = []
-        first = last = time.perf_counter()
-        stop: Literal["complete", "length", "cancelled"] = "cancelled"
-        if self._cache.evaluate(ids, cancelled, self._progress(request.id, emit)):
-            stop, first, last = self._decode(choice, stream, made, cancelled)
-        else:
-            first = last = time.perf_counter()
+        generation = Generation(started=started)
+        if self._cache.evaluate(ids, cancelled, _progress(request.id, emit)):
+            room = self._size - len(self._cache.ids)
+            self._generator.run(generation, choice, room, stream, cancelled)
         stream.end()
-        emit(
-            Done(
-                id=request.id,
-                stop=stop,
-                tokens=len(made),
-                prefill_ms=(first - started) * 1000,
-                decode_ms=(last - first) * 1000,
-                used=len(self._cache.ids),
-                seed=choice.seed,
-            )
-        )
-        return stream.text, made
+        generation.text = stream.text
+        emit(generation.done(request.id, used=len(self._cache.ids), seed=choice.seed))
+        return generation
 
-    def _decode(
-        self, choice: Choice, stream: TextStream, made: list[int], cancelled: Cancelled
-    ) -> tuple[Literal["complete", "length", "cancelled"], float, float]:
-        """Generate into `made`; why it ended, and when its first and last token came."""
-        limit = min(choice.max_tokens, self._size - len(self._cache.ids))
-        sampler = Sampler(self._model, choice, self._cache.ids)
-        first = 0.0
-        try:
-            while True:
-                token = sampler.sample(self._context)
-                first = first or time.perf_counter()
-                piece = self._piece(token)
-                if piece is None:
-                    return "complete", first, time.perf_counter()
-                made.append(token)
-                if stream.feed(piece):
-                    return "complete", first, time.perf_counter()
-                if len(made) >= limit:
-                    return "length", first, time.perf_counter()
-                if cancelled():
-                    return "cancelled", first, time.perf_counter()
-                self._cache.append(token)
-        finally:
-            sampler.close()
 
-    def _piece(self, token: int) -> bytes | None:
-        """The token's bytes, none for control tokens; None for a token that ends the reply."""
-        try:
-            return self._pieces[token]
-        except KeyError:
-            ends = self._model.is_eog(token)
-            piece = self._pieces[token] = None if ends else self._model.piece(token)
-            return piece
+def _progress(number: int, emit: Emit) -> Callable[[int, int], None]:
+    def report(done: int, total: int) -> None:
+        emit(Progress(id=number, stage="prefill", done=done, total=total))
+
+    return report
 
 
 def _template(header: GgufHeader, model: Model) -> ChatTemplate:

@@ -111,7 +111,8 @@ class Child:
         await self.kill()
         how = describe_end(self._process.returncode)
         said = condense(self._last_words.decode("utf-8", "replace"))
-        said = f" It said: {said}" if said else ""
+        # What was logged before a kill from outside has nothing to do with it.
+        said = f" It said: {said}" if said and "SIGKILL" not in how else ""
         return EngineDied(f"The engine of {self._name} {how}.{said}", _AGAIN)
 
     async def kill(self) -> None:

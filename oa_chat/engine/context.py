@@ -90,7 +90,8 @@ def open_both(
     """Load a model and make the first context that works; the string is a note for the user.
 
     `options` gives the contexts to try, best first, and may raise. On a GPU that is too small,
-    everything is tried again with half the layers, down to none. Raises like `open_model`.
+    the best context is tried again with half the layers; with none, the others too. Raises like
+    `open_model`.
     """
     layers = gpu_layers if lib.llama_supports_gpu_offload() else 0
     wanted = layers
@@ -98,7 +99,9 @@ def open_both(
         model: Model | None = None
         try:
             model = open_model(path, layers, on_progress)
-            context = _first_context(model, options(model))
+            # A smaller context comes last: rather a slower model than a more forgetful one.
+            tries = options(model)
+            context = _first_context(model, tries[:1] if layers else tries)
         except ModelError as error:
             layers_now = model.gpu_layers if model else (64 if layers < 0 else layers)
             if model:

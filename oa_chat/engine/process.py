@@ -265,7 +265,10 @@ class Engine:
                 await self._settle(child, request)
 
     async def _settle(self, child: Child, request: Request) -> None:
-        """Have a request cancelled; a process that does not listen is ended."""
+        """Have a request cancelled; a process that does not listen, or still loads, is ended."""
+        if isinstance(request, Load):
+            await child.kill()
+            return
         child.send(Cancel(id=request.id))
         try:
             async with asyncio.timeout(self._limits.cancel):

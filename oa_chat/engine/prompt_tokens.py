@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from oa_chat.engine.native import Model
 from oa_chat.segment import Segment
 
-_MOST_TEXTS = 4096
+_MOST_TEXTS = 1024
 """Texts whose tokens are remembered; a turn has about four."""
 _MOST_VARIANTS = 4
 _LOOKS_LIKE_MARK = re.compile(r"<[|｜].*[|｜]>|</?s>|<(start|end)_of_turn>|\[/?[A-Z_]+\]|</?think>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,22 +34,28 @@ def choose(wanted: Sampling, file: Mapping[str, float], greedy: bool = False) ->
     `file` holds `general.sampling.*`. With `greedy` the temperature is 0 unless asked for.
     """
     default = Choice()
-    temperature = 0.0 if greedy else file.get("temp", default.temperature)
+    temperature = 0.0 if greedy else file.get("temp")
     return Choice(
-        temperature=_pick(wanted.temperature, temperature),
-        top_k=int(_pick(wanted.top_k, file.get("top_k", default.top_k))),
-        top_p=_pick(wanted.top_p, file.get("top_p", default.top_p)),
-        min_p=_pick(wanted.min_p, file.get("min_p", default.min_p)),
+        temperature=_pick(wanted.temperature, temperature, default.temperature, 0, 100),
+        top_k=int(_pick(wanted.top_k, file.get("top_k"), default.top_k, 0, 2**31 - 1)),
+        top_p=_pick(wanted.top_p, file.get("top_p"), default.top_p, 0, 1),
+        min_p=_pick(wanted.min_p, file.get("min_p"), default.min_p, 0, 1),
         repeat_penalty=_pick(
-            wanted.repeat_penalty, file.get("penalty_repeat", default.repeat_penalty)
+            wanted.repeat_penalty, file.get("penalty_repeat"), default.repeat_penalty, 0.01, 100
         ),
-        max_tokens=max(1, int(_pick(wanted.max_tokens, default.max_tokens))),
+        max_tokens=int(_pick(wanted.max_tokens, None, default.max_tokens, 1, 2**31 - 1)),
         seed=secrets.randbits(32) if wanted.seed is None else wanted.seed & 0xFFFFFFFF,
     )
 
 
-def _pick(wanted: float | None, otherwise: float) -> float:
-    return otherwise if wanted is None else wanted
+def _pick(
+    wanted: float | None, file: float | None, default: float, lowest: float, highest: float
+) -> float:
+    """The first that is a number, kept within what llama.cpp can take: NaN would make it abort."""
+    for value in (wanted, file):
+        if value is not None and math.isfinite(value):
+            return max(lowest, min(highest, value))
+    return default
 
 
 class Sampler:
