@@ -79,7 +79,9 @@ def build_guard(settings: Settings) -> Guard | None:
 def build_author(settings: Settings) -> RuleAuthor:
     """Who writes rules for a guard that writes none."""
     own = Path(settings.guard.rules).expanduser() if settings.guard.rules else None
-    rulebook = RulebookAuthor(Rulebook.load(own))
+    # The user's own file is read now, so that a mistake in it is an error at once.
+    opened = Rulebook.load(own) if own else None
+    rulebook = RulebookAuthor(lambda: opened or Rulebook.load())
     if settings.guard.rule_author == "rulebook":
         return rulebook
     writer = Engine(catalog.embedded_path(catalog.RULE_WRITER), "causal", gpu_layers=0)

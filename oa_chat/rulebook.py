@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -18,10 +18,6 @@ from typing import Any, Literal
 
 from oa_chat.errors import SettingsError
 from oa_chat.rule_index import RuleIndex
-from oa_chat.rule_vectors import RuleVectors
-
-Embed = Callable[[list[str]], list[list[float]]]
-"""Texts to one embedding each, in the same order."""
 
 # fmt: off
 CATEGORIES = frozenset({
@@ -41,12 +37,6 @@ _THRESHOLDS = (12.0, 12.0, 12.0, 12.0, 15.0)
 _SHORT_SHARE = 0.9
 _SHORT_LEAST = 8.0
 """A short message need score no more than this share of its words' weight, if that is enough."""
-_EXTRA_TOGETHER = 10.0
-"""How much more a score with an embedding in it must be."""
-_COSINE_WEIGHT = 20.0
-"""How many points of BM25 a cosine of 1 is worth."""
-_CANDIDATES = 20
-"""How many rules with shared words are compared by meaning; more does not find more."""
 _BELOW = 2
 """A rule this far below the level still fits: a lost friend is no answer to "I want to die"."""
 _NEARLY = 0.9
@@ -98,8 +88,6 @@ class Rulebook:
     """Words that count as another word in matching, such as "mom" as "mother"."""
     user_ids: frozenset[str] = frozenset()
     """Which rules come from the user's own file."""
-    vectors: RuleVectors | None = field(default=None, compare=False)
-    """The meaning of the rules' examples, if an encoder gave it."""
 
     @classmethod
     def load(cls, user_file: Path | None = None) -> Rulebook:
@@ -118,27 +106,11 @@ class Rulebook:
             user_ids=frozenset(rule.id for rule in own.rules),
         )
 
-    def with_embeddings(self, embed: Embed) -> Rulebook:
-        """The same rules, matched by meaning as well. Embeds all `texts` once, which takes time."""
-        vectors = iter(embed(self.texts))
-        groups = [[next(vectors) for _ in (rule.text, *rule.examples)] for rule in self.rules]
-        return replace(self, vectors=RuleVectors(groups))
-
-    @property
-    def texts(self) -> list[str]:
-        """Every rule's text and examples, in the order in which they are embedded."""
-        return [text for rule in self.rules for text in (rule.text, *rule.examples)]
-
-    def match(
-        self, message: str, severity: int, embedding: Sequence[float] | None = None
-    ) -> RuleMatch:
-        """The rule that fits a message of this severity best, or the level's general rule.
-
-        The embedding counts only in a rulebook `with_embeddings`, by the same encoder.
-        """
+    def match(self, message: str, severity: int) -> RuleMatch:
+        """The rule that fits a message of this severity best, or the level's general rule."""
         if not 0 <= severity < _LEVELS:
             raise ValueError(f"severity must be 0 to {_LEVELS - 1}, not {severity}")
-        scores, threshold = self._scores(message, severity, embedding)
+        scores, threshold = self._scores(message, severity)
         best = max(scores, key=lambda number: (scores[number], -number), default=None)
         score = scores[best] if best is not None else 0.0
         if best is None or score < threshold:
@@ -151,9 +123,7 @@ class Rulebook:
         source: Literal["user", "rulebook"] = "user" if rule.id in self.user_ids else "rulebook"
         return RuleMatch(rule, rule.text, rule.category, scores[best], general=False, source=source)
 
-    def _scores(
-        self, message: str, severity: int, embedding: Sequence[float] | None
-    ) -> tuple[dict[int, float], float]:
+    def _scores(self, message: str, severity: int) -> tuple[dict[int, float], float]:
         """The candidates' scores, and the threshold for scores of that kind."""
         scores = {
             number: score
@@ -161,13 +131,7 @@ class Rulebook:
             if -_BELOW <= self.rules[number].severity - severity <= 1
         }
         enough = max(_SHORT_LEAST, _SHORT_SHARE * self._index.weight(message))
-        threshold = min(_THRESHOLDS[severity], enough)
-        if self.vectors is None or embedding is None:
-            return scores, threshold
-        likely = sorted(scores, key=lambda number: (-scores[number], number))[:_CANDIDATES]
-        near = self.vectors.nearness(embedding, likely)
-        together = {n: scores[n] + _COSINE_WEIGHT * cosine for n, cosine in near.items()}
-        return together, threshold + _EXTRA_TOGETHER
+        return scores, min(_THRESHOLDS[severity], enough)
 
     @cached_property
     def _index(self) -> RuleIndex:

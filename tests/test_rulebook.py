@@ -6,7 +6,6 @@ import json
 import re
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 
 from oa_chat.errors import SettingsError
 from oa_chat.rule_index import RuleIndex, stem, words
-from oa_chat.rule_vectors import RuleVectors
 from oa_chat.rulebook import CATEGORIES, Rule, Rulebook
 
 BOOK = Rulebook.load()
@@ -273,57 +271,6 @@ def test_the_order_of_words_counts() -> None:
 
 def test_an_empty_index() -> None:
     assert RuleIndex([], {}).scores("hello") == {}
-
-
-# ---------------------------------------------------------------------------------- embeddings
-
-
-@dataclass
-class Encoder:
-    """Two directions: about dogs or not. Counts how often it was asked."""
-
-    calls: int = 0
-
-    def __call__(self, texts: list[str]) -> list[list[float]]:
-        self.calls += 1
-        return [[1.0, 0.1] if "dog" in text or "puppy" in text else [0.1, 1.0] for text in texts]
-
-
-def test_embeddings_decide_between_rules_that_share_words() -> None:
-    rules = tuple(
-        Rule(
-            name, f"About {name} in general.", "animals", 1, (f"{name} likes long slow walks",) * 3
-        )
-        for name in ("dogs", "cats")
-    )
-    encoder = Encoder()
-    book = Rulebook(rules, {1: "Be kind."}).with_embeddings(encoder)
-    assert encoder.calls == 1
-    message = "likes long slow walks"
-    with_dog = book._scores(message, 1, [1.0, 0.1])[0]
-    with_cat = book._scores(message, 1, [0.1, 1.0])[0]
-    assert with_dog[0] > with_dog[1]
-    assert with_cat[1] > with_cat[0]
-
-
-def test_without_an_embedding_the_words_decide() -> None:
-    book = BOOK.with_embeddings(Encoder())
-    message = "I think all white people are racists"
-    assert book.match(message, 2) == BOOK.match(message, 2)
-    assert BOOK.match(message, 2, [1.0, 0.1]) == BOOK.match(message, 2)
-
-
-def test_embeddings_of_another_width_are_refused() -> None:
-    book = BOOK.with_embeddings(Encoder())
-    with pytest.raises(ValueError, match="3 numbers, not 2"):
-        book.match("I want to kill my boss", 4, [1.0, 2.0, 3.0])
-    with pytest.raises(ValueError, match="one width"):
-        RuleVectors([[[1.0, 2.0]], [[1.0]]])
-
-
-def test_a_vector_of_nothing_is_no_error() -> None:
-    vectors = RuleVectors([[[1.0, 0.0]], [[0.0, 1.0]]])
-    assert vectors.nearness([0.5, 0.5], [0, 1]) == {0: 0.0, 1: 0.0}
 
 
 # ------------------------------------------------------------------------------ a user's file

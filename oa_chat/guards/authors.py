@@ -6,13 +6,17 @@ when the model fails, and for everything that needs intervention, its rule is th
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import Piece, Sampling
-from oa_chat.errors import EngineError
-from oa_chat.rulebook import Rulebook
+from oa_chat.errors import EngineError, ModelError
+from oa_chat.rulebook import Rulebook, RuleMatch
 from oa_chat.segment import Segment
 from oa_chat.verdict import RuleSource, Severity
 
@@ -37,6 +41,10 @@ class RuleAuthor(Protocol):
 
     name: str
 
+    async def load(self) -> None:
+        """Get ready ahead of time; `rule` does it otherwise."""
+        ...
+
     async def rule(self, text: str, severity: Severity) -> Authored:
         """The rule for a message of this severity."""
         ...
@@ -51,14 +59,22 @@ class RulebookAuthor:
 
     name = "rulebook"
 
-    def __init__(self, rulebook: Rulebook) -> None:
-        self._rulebook = rulebook
+    def __init__(self, open_rulebook: Callable[[], Rulebook]) -> None:
+        """`open_rulebook` is called on first use: reading the rules takes 25 ms."""
+        self._open = cache(open_rulebook)
+
+    async def load(self) -> None:
+        """Read the rules and build their index, in a thread."""
+        await asyncio.to_thread(self._match, "", Severity.POSSIBLY)
 
     async def rule(self, text: str, severity: Severity) -> Authored:
         """The best match, or the general rule of the level."""
-        match = self._rulebook.match(text, int(severity))
+        match = self._match(text, severity)
         categories = (match.category,) if match.category else ()
         return Authored(match.text, match.source, categories)
+
+    def _match(self, text: str, severity: Severity) -> RuleMatch:
+        return self._open().match(text, int(severity))
 
     async def close(self) -> None:
         """Nothing to free."""
@@ -77,6 +93,12 @@ class WriterAuthor:
         self._engine = engine
         self._fallback = fallback
 
+    async def load(self) -> None:
+        """Load the writer. It failing is no error: the fallback is there."""
+        await self._fallback.load()
+        with contextlib.suppress(EngineError, ModelError):
+            await self._engine.load()
+
     async def rule(self, text: str, severity: Severity) -> Authored:
         """The model's rule; the fallback's if it fails or the matter is too serious."""
         found = await self._fallback.rule(text, severity)
@@ -84,7 +106,7 @@ class WriterAuthor:
             return found
         try:
             written = await self._write(text)
-        except EngineError:
+        except (EngineError, ModelError):
             return found
         return Authored(written, "writer", found.categories) if written else found
 

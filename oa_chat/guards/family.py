@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from oa_chat.conversation import Message
-from oa_chat.engine.protocol import ModelKind, Output, Passage, Segment, Window
+from oa_chat.engine.protocol import ModelKind, Output, Passage, Window
+from oa_chat.segment import Segment
 from oa_chat.verdict import Severity
 
 Prompt = Passage | list[Segment]
@@ -33,8 +34,6 @@ class Reading:
     failure: str = ""
     """Why there is no severity, in words for the user."""
     windows: int = 1
-    worst_text: str = ""
-    """The piece of the message that decided, if the message was judged in pieces."""
 
 
 class GuardFamily(Protocol):

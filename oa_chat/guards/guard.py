@@ -16,10 +16,11 @@ from typing import Protocol
 from oa_chat.backend import OnProgress
 from oa_chat.conversation import Message
 from oa_chat.engine.process import Engine
-from oa_chat.engine.protocol import ModelInfo, Passage, Segment
+from oa_chat.engine.protocol import ModelInfo, Passage
 from oa_chat.errors import GuardError, OaChatError
 from oa_chat.guards.authors import RuleAuthor
 from oa_chat.guards.family import GuardFamily, RawAnswer, Reading
+from oa_chat.segment import Segment
 from oa_chat.verdict import LABELS, Severity, Subject, Verdict, unreadable
 
 _CONTEXT_MESSAGES = 6
@@ -89,8 +90,9 @@ class LocalGuard:
         return self._engine.info
 
     async def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
-        """Load the model. Raises OaChatError."""
-        return await self._engine.load(on_progress)
+        """Load the model, and get the author ready meanwhile. Raises OaChatError."""
+        info, _ = await asyncio.gather(self._engine.load(on_progress), self.author.load())
+        return info
 
     async def check(self, messages: Sequence[Message], subject: Subject = "message") -> Verdict:
         """The verdict on the last message in the light of the earlier ones."""
@@ -162,7 +164,7 @@ class LocalGuard:
         )
         if reading.severity is Severity.CASUAL:
             return verdict
-        authored = await self.author.rule(reading.worst_text or text, reading.severity)
+        authored = await self.author.rule(text, reading.severity)
         own = bool(reading.rule)
         return replace(
             verdict,
