@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from oa_chat.events import Answer, Checked
-from oa_chat.ui.printable import excerpt, printable
+from oa_chat.ui.printable import RULE, excerpt, printable
 from oa_chat.ui.wording import certainty_words, flag_class, flag_words, mark
 
 
@@ -90,7 +90,7 @@ class Confirm(Question):
         ]
         if verdict.rule:
             parts.append(("\n\nRule of thumb that would go along\n", "$quiet"))
-            parts.append((excerpt(verdict.rule, 500, 100, 8), "italic"))
+            parts.append((excerpt(verdict.rule, RULE), "italic"))
         return Content.assemble(*parts)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from oa_chat.events import Sending
-from oa_chat.ui.printable import excerpt, printable
+from oa_chat.ui.printable import RULE, SENT, excerpt, printable
 from oa_chat.ui.wording import (
     SHORT_WORDS,
     SOURCES,
@@ -70,7 +70,7 @@ def bars(verdict: Verdict | None, columns: int) -> Content:
                 (f"{SYMBOLS[level]} ", STYLES[level]),
                 (f"{SHORT_WORDS[level]:<14}", text),
                 ("━" * filled, STYLES[level]),
-                ("━" * (room - filled), "$faint 60%"),
+                ("─" * (room - filled), "$faint"),
                 (f"{percent(share):>6}", text),
             )
         )
@@ -83,7 +83,7 @@ def rule(verdict: Verdict | None) -> Content:
         return Content()
     parts = [
         ("Rule of thumb\n", "$quiet"),
-        (excerpt(verdict.rule, 600, 100, 12), "italic"),
+        (excerpt(verdict.rule, RULE), "italic"),
     ]
     if source := SOURCES.get(verdict.rule_source, ""):
         parts.append((f"\n{source}", "$quiet"))
@@ -122,7 +122,7 @@ def sent_text(sending: Sending | None) -> Content:
     if sending.skipped_turns:
         turns = "turn is" if sending.skipped_turns == 1 else "turns are"
         facts += f"\nthe {sending.skipped_turns:,} oldest {turns} no longer seen"
-    text = excerpt(sending.seen or sending.sent, 3000, 1000, 120)
+    text = excerpt(sending.seen or sending.sent, SENT)
     place = text.rfind("[Guideline:")  # what a user typed cannot look like this: see `defuse`
     end = text.find("]", place) + 1 if place >= 0 else 0
     place = max(place, 0)

@@ -7,6 +7,7 @@ what is drawn changes.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from oa_chat.printable import printable as harmless
 
@@ -39,12 +40,32 @@ def one_line(text: str, limit: int = 200) -> str:
     return line if len(line) <= limit and len(text) <= limit * 4 else line[: limit - 1] + "…"
 
 
-def excerpt(text: str, head: int = 3000, tail: int = 800, lines: int = 200) -> str:
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """How much of a long text is shown."""
+
+    whole: int
+    """A text of up to this many characters is shown whole, if it has few lines as well."""
+    lines: int
+    head: int
+    """Characters of the beginning of a longer text."""
+    tail: int
+    """Characters of its end."""
+
+
+MESSAGE = Excerpt(whole=4000, lines=60, head=600, tail=200)
+REPLY = Excerpt(whole=8000, lines=200, head=6000, tail=600)
+SENT = Excerpt(whole=4000, lines=120, head=2400, tail=1000)
+RULE = Excerpt(whole=800, lines=12, head=600, tail=100)
+
+
+def excerpt(text: str, size: Excerpt = MESSAGE) -> str:
     """The text, or its beginning and end if it is long, so that drawing it costs little."""
-    if len(text) <= head + tail and text.count("\n") < lines:
+    if len(text) <= size.whole and text.count("\n") < size.lines:
         return printable(text)
-    first = "\n".join(text[:head].split("\n")[: lines // 2])
-    last = "\n".join(text[max(len(first), len(text) - tail) :].split("\n")[-(lines // 2) :])
+    first = "\n".join(text[: size.head].split("\n")[: size.lines // 3])
+    start = max(len(first), len(text) - size.tail)
+    last = "\n".join(text[start:].split("\n")[-(size.lines // 3) :])
     left_out = len(text) - len(first) - len(last)
     if left_out <= 0:
         return printable(text)

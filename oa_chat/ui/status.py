@@ -31,11 +31,11 @@ class StatusState:
 
 
 def meter(used: int, total: int, columns: int) -> list[tuple[str, str]]:
-    """A thin bar for a share, as text and style."""
+    """A thin bar for a share, as text and style. Heavy and light lines: it works without colour."""
     share = min(1.0, used / total) if total > 0 else 0.0
     filled = min(columns, round(share * columns) or (1 if used else 0))
     style = "$error" if share > 0.9 else "$warning" if share > 0.75 else "$primary"
-    return [("━" * filled, style), ("━" * (columns - filled), "$faint")]
+    return [("━" * filled, style), ("─" * (columns - filled), "$faint")]
 
 
 def _figures(state: StatusState, level: int) -> Content:

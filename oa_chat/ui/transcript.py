@@ -59,7 +59,7 @@ class Transcript(VerticalScroll, can_focus=False):
 
     async def begin(self, text: str) -> TurnView:
         """Add a new message and go to the bottom."""
-        view = TurnView(Turn(id=0, user=text))
+        view = TurnView(Turn(id=0, user=text), on_its_way=True)
         with self.app.batch_update():
             await self._make_room()
             await self.mount(view)

@@ -10,9 +10,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from oa_chat.conversation import StopReason, Turn
+from oa_chat.conversation import Turn
 from oa_chat.errors import OaChatError
-from oa_chat.ui.printable import excerpt, printable
+from oa_chat.ui.printable import REPLY, excerpt, printable
 from oa_chat.ui.reply import Reply, ReplyStream, Working
 from oa_chat.ui.wording import ending, flag_line, outcome
 from oa_chat.verdict import Verdict
@@ -28,9 +28,10 @@ class TurnView(Vertical):
             super().__init__()
             self.turn = turn
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, *, on_its_way: bool = False) -> None:
         super().__init__()
         self.turn = turn
+        self._on_its_way = on_its_way
         self._stream: ReplyStream | None = None
 
     def compose(self) -> ComposeResult:
@@ -39,7 +40,7 @@ class TurnView(Vertical):
         yield from _flag_notes(self.turn)
         if self.turn.reply:
             yield Reply(self.turn.reply)
-        if self.turn.stop_reason is not StopReason.PENDING or not self.is_running:
+        if not self._on_its_way:
             yield from _end_notes(self.turn)
 
     def on_click(self) -> None:
@@ -130,12 +131,12 @@ class OldTurn(Static):
 
     def __init__(self, turn: Turn) -> None:
         parts: list[tuple[str, str] | Content] = [
-            (excerpt(turn.user, 1500, 300, 40), "bold $primary"),
+            (excerpt(turn.user), "bold $primary"),
         ]
         if turn.verdict and turn.verdict.flagged:
             parts += [("\n", ""), flag_line(turn.verdict, outcome(turn))]
         if turn.reply:
-            parts += [("\n\n", ""), (excerpt(turn.reply, 6000, 600, 200), "$foreground 80%")]
+            parts += [("\n\n", ""), (excerpt(turn.reply, REPLY), "$foreground 80%")]
         words, style = ending(turn)
         if words:
             parts += [("\n", ""), (words, style)]

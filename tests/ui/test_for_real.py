@@ -135,7 +135,7 @@ async def test_the_embedded_models_talk(tmp_path: Path) -> None:
         await until(pilot, lambda: app.chat.is_mounted and app.chat.query("#editor"))
         app.chat.composer.editor.insert("Hello! How are you?")
         await pilot.press("enter")
-        await until(pilot, lambda: app.chat.running, 5)
+        await until(pilot, lambda: app.session.conversation.turns)
         await until(pilot, lambda: not app.chat.running, 60)
         turn = app.session.conversation.turns[-1]
         assert turn.stop_reason is StopReason.COMPLETE

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from textual.widgets import Collapsible, Static
 
+from oa_chat.conversation import StopReason
 from oa_chat.errors import EngineDied, OaChatError
 from oa_chat.events import Answer
 from oa_chat.policy import PROFILES
@@ -25,6 +26,7 @@ from tests.ui.stand_in import (
     URGENT,
     Script,
     StandIn,
+    finished,
     verdict,
 )
 
@@ -330,6 +332,17 @@ async def test_earlier_flags_can_be_looked_at_by_key() -> None:
         assert "◑ probably needs caution" in shown(app)
         await pilot.press("ctrl+down")
         assert "turn 1 of 2" not in shown(app)
+
+
+async def test_a_turn_that_a_crash_cut_off_says_so() -> None:
+    cut_off = replace(finished(1, "hello", "half a"), stop_reason=StopReason.PENDING)
+    app = app_with(StandIn(turns=[cut_off]))
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        await until(pilot, lambda: "cut off here" in shown(app))
+        assert "half a" in shown(app)
+        await pilot.press("up")
+        assert app.chat.composer.text == "hello"
 
 
 async def test_help_explains_and_closes() -> None:
