@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from oa_chat.conversation import StopReason, Timing, Turn
 from oa_chat.engine.protocol import Done, Prefilled
 from oa_chat.errors import OaChatError
 from oa_chat.policy import Decision
+
+_T = TypeVar("_T")
 
 
 class Withdrawn(Exception):
@@ -58,6 +62,25 @@ class InFlight:
             raise RuntimeError("no prefill was started")
         self._prefilled = await asyncio.shield(self._prefill)
         return self._prefilled
+
+    async def unless_prefill_fails(self, work: Awaitable[_T]) -> _T:
+        """The result of some work; or what the prefill raises, if that comes first.
+
+        A message that does not fit into the context need not wait for its verdict.
+        """
+        task = asyncio.ensure_future(work)
+        waiting: set[asyncio.Future[Any]] = {task}
+        if self._prefill is not None:
+            waiting.add(self._prefill)
+        try:
+            while not task.done():
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
 
     async def end_prefill(self) -> None:
         """Give up a prefill that still runs; what it says no longer matters."""

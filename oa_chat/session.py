@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -27,10 +27,7 @@ from oa_chat.events import (
     Failed,
     Finished,
     LoadEvent,
-    LoadFailed,
-    Loading,
     NotSent,
-    Ready,
     Saved,
     Sending,
     Stopped,
@@ -38,6 +35,7 @@ from oa_chat.events import (
 )
 from oa_chat.guards.guard import Guard
 from oa_chat.inflight import InFlight, StopRequested, Withdrawn
+from oa_chat.loading import Loadable, load_side_by_side
 from oa_chat.policy import Action, Policy, compose_sent, decide, defuse
 from oa_chat.store import Store
 
@@ -132,23 +130,14 @@ class ChatSession:
 
     # ------------------------------------------------------------ loading
 
-    async def load(self) -> AsyncIterator[LoadEvent]:
+    async def load(self) -> AsyncGenerator[LoadEvent, None]:
         """Load guard and chat model side by side, with progress."""
-        events: asyncio.Queue[LoadEvent] = asyncio.Queue()
-        parts: dict[str, Guard | ChatBackend] = {"chat": self.chat}
+        parts: dict[str, Loadable] = {"chat": self.chat}
         if self.guard:
             parts["guard"] = self.guard
-        tasks = [asyncio.create_task(_load(part, parts[part], events)) for part in parts]
-        try:
-            waiting = len(tasks)
-            while waiting:
-                event = await events.get()
-                waiting -= not isinstance(event, Loading)
+        async with contextlib.aclosing(load_side_by_side(parts)) as events:
+            async for event in events:
                 yield event
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     # ------------------------------------------------------------ the straight line
 
@@ -162,7 +151,19 @@ class ChatSession:
             return
         try:
             yield Saved(flight.turn)
-            flight.start_prefill(asyncio.create_task(self._prefill(text)))
+            async with contextlib.aclosing(self._carry(flight, ask)) as events:
+                async for event in events:
+                    yield event
+        except OaChatError as error:
+            yield Failed(self._fail(flight, error), error)
+        finally:
+            await flight.end_prefill()
+            self._settle(flight)
+
+    async def _carry(self, flight: InFlight, ask: Ask) -> AsyncGenerator[Event, None]:
+        """Carry a saved message through judgement and reply."""
+        flight.start_prefill(asyncio.create_task(self._prefill(flight.turn.user)))
+        try:
             async with contextlib.aclosing(self._judge(flight, ask)) as judged:
                 async for event in judged:
                     yield event
@@ -174,11 +175,6 @@ class ChatSession:
         except Withdrawn as withdrawn:
             turn = self._end(flight, withdrawn.reason)
             yield NotSent(turn, withdrawn.decision, withdrawn.edit)
-        except OaChatError as error:
-            yield Failed(self._fail(flight, error), error)
-        finally:
-            await flight.end_prefill()
-            self._settle(flight)
 
     async def _judge(self, flight: InFlight, ask: Ask) -> AsyncGenerator[Event, None]:
         """Judge and decide. Returns if the message may be sent, else raises Withdrawn."""
@@ -187,7 +183,7 @@ class ChatSession:
             return
         judged = [*self.conversation.messages_typed(), Message("user", flight.turn.user)]
         while True:
-            verdict = await self._or_stop(self.guard.check(judged))
+            verdict = await self._or_stop(flight.unless_prefill_fails(self.guard.check(judged)))
             decision = decide(verdict, self.policy)
             flight.decision = decision
             verdicts = (*flight.turn.verdicts, verdict)
@@ -327,13 +323,3 @@ class ChatSession:
         conversation = self.conversation
         turns = tuple(turn if old.id == turn.id else old for old in conversation.turns)
         self._conversation = replace(conversation, turns=turns)
-
-
-async def _load(part: str, model: Guard | ChatBackend, events: asyncio.Queue[LoadEvent]) -> None:
-    """Load one model and report it as events; the last one is Ready or LoadFailed."""
-    try:
-        info = await model.load(lambda done, total: events.put_nowait(Loading(part, done, total)))
-    except OaChatError as error:
-        await events.put(LoadFailed(part, error))
-        return
-    await events.put(Ready(part, info.name, info.device, info.context, info.load_ms, info.note))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oa_chat.conversation import Message, StopReason
-from oa_chat.errors import EngineDied, StoreError
+from oa_chat.errors import ContextFull, EngineDied, StoreError
 from oa_chat.events import (
     Answer,
     Checked,
@@ -400,3 +400,43 @@ async def test_a_model_that_does_not_load_is_reported(
     (failed,) = [event for event in events if isinstance(event, LoadFailed)]
     assert failed.part == "chat"
     assert isinstance((await send(session, "hi"))[-1], Failed)
+
+
+async def test_a_message_that_does_not_fit_fails_before_the_guard_is_done(
+    session: ChatSession,
+    guard: ScriptedGuard,
+    chat: ScriptedChat,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def full(messages: object, skipped: int = 0) -> None:
+        raise ContextFull("Too long.", "Shorten it.")
+
+    monkeypatch.setattr(chat, "prefill", full)
+    guard.gate = asyncio.Event()
+    events = await send(session, "hi")
+    assert kinds(events) == ["Saved", "Failed"]
+    assert chat.seen == []
+
+
+@pytest.mark.parametrize("action", ["block", "stop", "finish"])
+async def test_a_store_that_fails_at_the_end_is_told(
+    session: ChatSession,
+    guard: ScriptedGuard,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
+) -> None:
+    def full(turn: object) -> None:
+        raise StoreError("The disk is full.", "Free some space.")
+
+    monkeypatch.setattr(session.store, "finish_turn", full)
+    if action == "block":
+        session.policy = PROFILES["strict"]
+        guard.verdicts = [verdict(Severity.INTERVENTION)]
+    events: list[Event] = []
+    async for event in session.send("hi", never):
+        events.append(event)
+        if action == "stop" and isinstance(event, Saved):
+            session.stop()
+    last = events[-1]
+    assert isinstance(last, Failed)
+    assert last.error.message == "The disk is full."
