@@ -137,7 +137,9 @@ class CausalRunner:
                 choice = choose(request.sampling, self._file)
                 prompt = self._fit(request.messages, request.skipped, choice.max_tokens)
                 generation = self._generate(request, prompt, choice, emit, cancelled)
-                self._encoder.remember_reply(generation.text, generation.made)
+                rendered = prompt.rendered
+                before = "" if rendered.defused else rendered.segments[-1].text
+                self._encoder.remember_reply(generation.text, generation.made, before)
             case Complete():
                 choice = choose(request.sampling, self._file, greedy=True)
                 self._generate(request, self._raw(request), choice, emit, cancelled)

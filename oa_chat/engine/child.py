@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -69,8 +70,14 @@ class Child:
     def send(self, request: Request) -> None:
         """Queue a request for sending. A dead process shows when an answer is awaited."""
         stdin = self._process.stdin
-        if stdin is not None and not stdin.is_closing():
-            stdin.write(self._encode(request) + b"\n")
+        if stdin is None or stdin.is_closing():
+            return
+        try:
+            line = self._encode(request)
+        except UnicodeEncodeError:  # half a character, as terminals may paste it
+            text = json.dumps(msgspec.to_builtins(request), ensure_ascii=False)
+            line = text.encode("utf-8", "replace")
+        stdin.write(line + b"\n")
 
     async def answer(self, silence: float) -> Answer:
         """The next answer. Raises `EngineDied`, or `EngineSilent` after `silence` seconds."""

@@ -258,6 +258,7 @@ class Engine:
                 yield answer
         except EngineError:
             ended = True
+            self.info = self.info if child.alive else None
             raise
         finally:
             self._running = 0

@@ -10,6 +10,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from oa_chat.engine.native import Model
 from oa_chat.segment import Segment
@@ -37,14 +38,16 @@ class PromptEncoder:
         self._bos = model.bos
         self._known: OrderedDict[tuple[str, bool, bool], list[int]] = OrderedDict()
         self._replies: OrderedDict[str, list[list[int]]] = OrderedDict()
+        self._before: dict[str, str] = {}
 
     def encode(self, segments: Sequence[Segment], cached: Sequence[int] = ()) -> Encoded:
         """Ids of a prompt; `cached` (what the context holds) decides between equal replies."""
         ids: list[int] = []
         newest_end = 0
-        for segment in segments:
+        for segment, following in zip_longest(segments, segments[1:]):
             continues = bool(ids) and not self._model.is_special(ids[-1])
-            ids += self._reply(segment, cached, len(ids)) or self._text(segment, continues)
+            reply = self._reply(segment, cached, len(ids))
+            ids += reply or self._text(self._as_generated(segment, following), continues)
             if not segment.trusted:
                 newest_end = len(ids)
             if self._bos is not None and ids and ids[0] != self._bos:
@@ -52,18 +55,18 @@ class PromptEncoder:
                 newest_end += bool(newest_end)
         return Encoded(ids, newest_end)
 
-    def remember_reply(self, text: str, ids: Sequence[int]) -> None:
-        """Keep the tokens that a reply was generated as."""
+    def remember_reply(self, text: str, ids: Sequence[int], before: str = "") -> None:
+        """Keep the tokens that a reply was generated as, `before` being the text in front."""
         plain = [token for token in ids if not self._model.is_control(token)]
         key = text.strip()
-        variants = self._replies.setdefault(key, [])
-        if not key or not plain or plain in variants:
+        if not key or not plain:
             return
-        variants.append(plain)
-        del variants[:-_MOST_VARIANTS]
-        self._replies.move_to_end(key)
+        variants = self._replies.pop(key, [])
+        self._replies[key] = [*(ids for ids in variants if ids != plain), plain][-_MOST_VARIANTS:]
+        self._before[key] = before
         if len(self._replies) > _MOST_TEXTS:
-            self._replies.popitem(last=False)
+            oldest, _ = self._replies.popitem(last=False)
+            del self._before[oldest]
 
     def _reply(self, segment: Segment, cached: Sequence[int], at: int) -> list[int]:
         if segment.trusted:
@@ -73,6 +76,17 @@ class PromptEncoder:
             if list(cached[at : at + len(ids)]) == ids:
                 return ids
         return variants[-1] if variants else []
+
+    def _as_generated(self, segment: Segment, following: Segment | None) -> Segment:
+        """The piece in front of a remembered reply, with the blanks it had back then.
+
+        Llama-2's template, as an example, ends at ``[/INST]`` when a reply is to come and puts a
+        blank behind it when the reply is there.
+        """
+        if following is None or following.trusted or not segment.trusted:
+            return segment
+        before = self._before.get(following.text.strip(), segment.text)
+        return Segment(before, True) if before.rstrip() == segment.text.rstrip() else segment
 
     def _text(self, segment: Segment, continues: bool) -> list[int]:
         key = (segment.text, segment.trusted, continues)

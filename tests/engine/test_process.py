@@ -387,6 +387,14 @@ async def test_large_requests_and_nonsense_on_the_wire(new_engine: MakeEngine) -
     assert await _text(engine)
 
 
+async def test_half_characters_are_replaced(new_engine: MakeEngine) -> None:
+    answers = [
+        answer async for answer in new_engine().reply([Message("user", "a \ud83d b")], GREEDY)
+    ]
+    assert isinstance(answers[0], Prompted)
+    assert "a ? b" in answers[0].tail
+
+
 async def test_an_unreadable_answer_ends_it(
     new_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
