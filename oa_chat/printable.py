@@ -1,8 +1,8 @@
 """Text from others, made fit for a terminal: no escape sequences, no hidden direction marks.
 
 What users, models and files say is data. Control characters are shown as symbols instead of being
-obeyed; characters that reorder other text (Unicode UAX 9) or that do not show are left out. Markup is not this
-module's matter.
+obeyed; characters that reorder other text (Unicode UAX 9) or that do not show are left out. Markup
+is not this module's matter.
 """
 
 from __future__ import annotations

@@ -374,3 +374,37 @@ def test_no_engine_outlives_the_program(data: Path) -> None:
     assert shutil.which("ps")
     left = subprocess.run(["ps", "axe"], capture_output=True, text=True, check=True).stdout
     assert not [line for line in left.splitlines() if "engine.worker" in line and marker in line]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits on file sizes")
+def test_a_full_disk_is_told_and_nothing_is_sent(data: Path) -> None:
+    """The kernel refuses the write, as it does on a full disk."""
+    run("ask", "hello")
+    command = f"ulimit -f 300; {' '.join(PROGRAM)} ask"
+    done = subprocess.run(
+        ["bash", "-c", command], input=b"x" * 1_000_000, capture_output=True, check=False
+    )
+    assert done.returncode == 7, done.stderr
+    assert done.stdout == b""
+    assert Store(data / "conversations.sqlite3").typed_messages(5) == ["hello"]
+
+
+def test_a_t5_is_a_guard_and_not_a_chat_model(data: Path) -> None:
+    t5 = str(Path(__file__).parent / "models" / "tiny-t5-blade.gguf")
+    done = run("ask", "--model", t5, "hello")
+    assert done.returncode == 4
+    assert "--guard" in done.stderr
+    done = run("check", "--guard", t5, "--json", SEED)
+    assert done.returncode == 0
+    answer = json.loads(done.stdout)
+    assert answer["severity"] > 0
+    assert answer["rule"]
+
+
+def test_a_model_without_a_template_is_used_and_told(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "bare.gguf"
+    key = b"tokenizer.chat_template"
+    path.write_bytes(embedded_path(STARTER).read_bytes().replace(key, key[:-1] + b"x"))
+    assert run("ask", "--model", str(path), "hello").returncode == 0
+    done = run("doctor", "--model", str(path))
+    assert "template" in done.stdout
