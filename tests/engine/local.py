@@ -1,13 +1,15 @@
-"""A causal runner inside the test's own process, with its answers collected."""
+"""A causal runner inside the test's own process, with its answers collected; a few requests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import TypeVar
 
 from oa_chat.conversation import Message
 from oa_chat.engine import causal
+from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import (
     Answer,
     Complete,
@@ -29,6 +31,13 @@ GREEDY = Sampling(temperature=0, max_tokens=16)
 LONG = Sampling(temperature=8.0, top_k=0, top_p=1.0, min_p=0.0, seed=1, max_tokens=2000)
 """So hot that a reply practically never ends by itself."""
 SYSTEM = Message("system", "You are a friendly assistant.")
+HELLO = [SYSTEM, Message("user", "Hello, how are you today?")]
+
+
+async def text_of(engine: Engine, sampling: Sampling = GREEDY) -> str:
+    """The reply to `HELLO`."""
+    async with aclosing(engine.reply(HELLO, sampling)) as answers:
+        return "".join([answer.text async for answer in answers if isinstance(answer, Piece)])
 
 
 class Local:

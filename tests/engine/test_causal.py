@@ -20,10 +20,8 @@ from oa_chat.engine.protocol import (
     Segment,
 )
 from oa_chat.errors import ContextFull, EngineError, ModelUnreadable, WrongModelKind
-from tests.engine.local import GREEDY, LONG, SYSTEM, Local, after
+from tests.engine.local import GREEDY, HELLO, LONG, SYSTEM, Local, after
 from tests.engine.surgery import renamed_architecture, rewritten, tiny
-
-HELLO = [SYSTEM, Message("user", "Hello, how are you today?")]
 
 
 @pytest.fixture(scope="module")
