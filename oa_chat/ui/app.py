@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
-from oa_chat.policy import PROFILES
 from oa_chat.ui.chat_screen import ChatScreen
+from oa_chat.ui.commands import commands
 from oa_chat.ui.theme import DARK, THEMES, variable_defaults
 
 if TYPE_CHECKING:  # the session brings engines and stores along; the first paint needs neither
@@ -82,21 +81,6 @@ class OaChatApp(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The commands of the palette (Ctrl+P)."""
-        chat = self.chat
-        yield SystemCommand("New conversation", "Begin anew", chat.action_new_conversation)
-        for name in PROFILES:
-            current = " (in use)" if self.session.policy.name == name else ""
-            help_text = f"Use the {name} policy from the next message on{current}"
-            yield SystemCommand(f"Policy: {name}", help_text, partial(chat.choose_policy, name))
-        if self.session.guard_off:
-            turn_on = partial(chat.switch_guard, False)
-            yield SystemCommand("Guard: on", "Judge messages again", turn_on)
-        else:
-            turn_off = partial(chat.switch_guard, True)
-            yield SystemCommand("Guard: off", "For this conversation only", turn_off)
-        yield SystemCommand("Guard panel", "Show or fold it (F3)", chat.action_toggle_panel)
-        yield SystemCommand("What was sent", "Show or fold it (F4)", chat.action_toggle_sent)
-        yield SystemCommand("Copy last reply", "To the clipboard", chat.action_copy_reply)
-        yield SystemCommand("Help", "Keys, flags, policies (F1)", chat.action_help)
+        yield from commands(self.chat)
         yield SystemCommand("Theme", "Colours of the screen", self.action_change_theme)
         yield SystemCommand("Quit", "Everything is saved", self.action_quit)

@@ -18,14 +18,15 @@ from textual.worker import Worker, WorkerState
 
 from oa_chat.errors import OaChatError
 from oa_chat.events import LoadFailed, Ready, Sending
-from oa_chat.policy import PROFILES
+from oa_chat.printable import printable
+from oa_chat.ui.commands import copy_reply
 from oa_chat.ui.composer import Composer
 from oa_chat.ui.delivery import Delivery
 from oa_chat.ui.guard_panel import GuardLine, GuardPanel
 from oa_chat.ui.guard_text import Report
 from oa_chat.ui.header import Header, HeaderState
-from oa_chat.ui.printable import one_line, printable
 from oa_chat.ui.status import Status, StatusState
+from oa_chat.ui.texts import one_line
 from oa_chat.ui.transcript import Transcript
 from oa_chat.ui.turn_view import TurnView
 from oa_chat.ui.welcome import Welcome, failure_words
@@ -75,6 +76,8 @@ class ChatScreen(Screen[None]):
         self.idle = asyncio.Event()
         """Set while no message is on its way."""
         self.idle.set()
+        self.asking = False
+        """A question about the message is open: Esc answers it."""
         self._looked_at = -1
         self._last_sending: Sending | None = None
         self._status_timer: Timer | None = None
@@ -89,8 +92,10 @@ class ChatScreen(Screen[None]):
             with Vertical(id="conversation"):
                 yield Transcript(id="transcript")
                 yield GuardLine("", id="guard-line", markup=False)
-                typed = [turn.user for turn in self.session.conversation.turns]
-                yield Composer([*self._typed_history, *typed], id="composer")
+                typed = self._typed_history or [
+                    turn.user for turn in self.session.conversation.turns
+                ]
+                yield Composer(typed, id="composer")
             yield GuardPanel(id="panel")
         yield Status(self.status, id="status")
 
@@ -141,7 +146,7 @@ class ChatScreen(Screen[None]):
     def refresh_state(self) -> None:
         """Draw header, status and welcome from the state."""
         self._read_session()
-        self.status.running = self.running
+        self.status.running = self.running and not self.asking
         self.query_one(Header).refresh_line()
         self.query_one(Status).refresh_line()
         for shown in self.query(Welcome):
@@ -164,7 +169,8 @@ class ChatScreen(Screen[None]):
         self.query_one(GuardPanel).show(report, verdicts)
         self.query_one(GuardLine).show(report)
 
-    def _idle_report(self) -> Report:
+    def idle_report(self) -> Report:
+        """What is said about the guard while no message is on its way."""
         turns = self.session.conversation.turns
         if turns:
             return Report(turns[-1].verdict, outcome(turns[-1]))
@@ -182,7 +188,7 @@ class ChatScreen(Screen[None]):
         if not turns:
             above = [Welcome(self.header, say_starter=not above), *above]
         await self.transcript.show(turns, above)
-        self.show_report(self._idle_report())
+        self.show_report(self.idle_report())
         self.refresh_state()
 
     # ------------------------------------------------------------ loading
@@ -202,7 +208,7 @@ class ChatScreen(Screen[None]):
                 await self.transcript.add_notice(failure_words(event), "notice failed")
             self.refresh_state()
             if not self.session.conversation.turns:
-                self.show_report(self._idle_report())
+                self.show_report(self.idle_report())
 
     # ------------------------------------------------------------ a message
 
@@ -295,16 +301,7 @@ class ChatScreen(Screen[None]):
 
     def action_copy_reply(self) -> None:
         """Copy the last reply through the terminal (OSC 52)."""
-        replies = [turn.reply for turn in self.session.conversation.turns if turn.reply]
-        if not replies:
-            self.notify("There is no reply to copy yet.")
-            return
-        self.app.copy_to_clipboard(replies[-1])
-        self.notify(
-            f"{len(replies[-1]):,} characters given to the terminal's clipboard (OSC 52). If "
-            "pasting brings nothing, your terminal does not allow that.",
-            title="Last reply copied",
-        )
+        copy_reply(self)
 
     async def action_new_conversation(self) -> None:
         """Begin a new conversation. What is being written stays."""
@@ -321,25 +318,6 @@ class ChatScreen(Screen[None]):
         self._notices = ()
         await self._show_conversation()
         self.composer.focus_editor()
-
-    def choose_policy(self, name: str) -> None:
-        """Change the policy, from the next message on."""
-        self.session.policy = PROFILES[name]
-        self.refresh_state()
-        self.notify(f"The {name} policy is used from the next message on.")
-
-    def switch_guard(self, off: bool) -> None:
-        """Switch the guard off or on for this conversation."""
-        try:
-            self.session.switch_guard(off)
-        except OaChatError as error:
-            self.show_error(error)
-            return
-        self.refresh_state()
-        if not self.session.conversation.turns:
-            self.show_report(self._idle_report())
-        state = "off for this conversation" if off else "on again"
-        self.notify(f"The guard is {state}.")
 
     def show_error(self, error: OaChatError) -> None:
         """Show an error that belongs to no message."""

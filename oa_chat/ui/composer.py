@@ -19,7 +19,7 @@ from textual.events import Click, Key, Paste
 from textual.message import Message
 from textual.widgets import Static, TextArea
 
-from oa_chat.ui.printable import printable_columns
+from oa_chat.ui.texts import printable_columns
 
 PASTE_CHARACTERS = 8_000
 """A paste longer than this becomes a chip."""

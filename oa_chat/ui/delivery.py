@@ -177,18 +177,25 @@ class Delivery:
                 answer.set_result(result or Answer.EDIT)
 
         app = self._screen.app
+        self._asking(True)
         await app.push_screen(question, answered)
         try:
             reply = await answer
         finally:
+            self._asking(False)
             if answer.cancelled() and question.is_current:
                 app.pop_screen()
         if reply is Answer.RETRY:
             self._phase, self._verdict, self._done = "check", None, ""
             self._report()
         elif reply is Answer.GUARD_OFF:
-            self._screen.call_later(self._screen.refresh_state)
+            self._screen.call_later(self._screen.refresh_state)  # once the session has done it
         return reply
+
+    def _asking(self, asking: bool) -> None:
+        self._screen.asking = asking
+        if self._screen.is_attached:
+            self._screen.refresh_state()
 
     # ------------------------------------------------------------ words
 
@@ -207,6 +214,7 @@ class Delivery:
         return "thinking"
 
     def _report(self) -> None:
+        self._view.tick()
         off = self._screen.session.guard_off and self._verdict is None
         note = "" if off or self._verdict else "The guard is reading your message."
         self._screen.show_report(Report(self._verdict, self._done, self._sending, note))

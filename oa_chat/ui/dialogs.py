@@ -13,7 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from oa_chat.events import Answer, Checked
-from oa_chat.ui.printable import RULE, excerpt, printable
+from oa_chat.printable import printable
+from oa_chat.ui.texts import RULE, excerpt
 from oa_chat.ui.wording import certainty_words, flag_class, flag_words, mark
 
 

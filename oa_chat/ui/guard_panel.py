@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -54,7 +55,9 @@ class GuardPanel(VerticalScroll, can_focus=False):
         sent = self.query_one("#sent", Collapsible)
         sent.collapsed = not sent.collapsed
         if not sent.collapsed:
-            self.call_after_refresh(sent.scroll_visible, animate=False)
+            # Twice: the panel itself may only be opened by the same key.
+            show = partial(self.scroll_to_widget, sent, top=True, animate=False)
+            self.call_after_refresh(self.call_after_refresh, show)
 
     def refresh_report(self) -> None:
         """Draw the report."""

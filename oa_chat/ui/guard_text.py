@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from oa_chat.events import Sending
-from oa_chat.ui.printable import RULE, SENT, excerpt, printable
+from oa_chat.printable import printable
+from oa_chat.ui.texts import RULE, SENT, excerpt
 from oa_chat.ui.wording import (
     SHORT_WORDS,
     SOURCES,

@@ -13,7 +13,7 @@ from textual.events import Resize
 from textual.widgets import Static
 
 from oa_chat.events import LoadEvent, LoadFailed, Loading, Ready
-from oa_chat.ui.printable import one_line
+from oa_chat.ui.texts import one_line
 
 _STARTER = "small talk only"
 

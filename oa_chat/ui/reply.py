@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from textual.timer import Timer
 from textual.widgets import Markdown, Static
 
-from oa_chat.ui.printable import one_line, printable
+from oa_chat.printable import printable
+from oa_chat.ui.texts import one_line
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -92,18 +92,20 @@ class Transcript(VerticalScroll, can_focus=False):
     def show_more(self) -> None:
         """Show some more earlier turns and keep the place."""
         more, self._hidden = self._hidden[-MORE_TURNS:], self._hidden[:-MORE_TURNS]
-        if not more:
-            return
-        height, place = self.virtual_size.height, self.scroll_y
+        if more:
+            self.call_later(self._show_above, more)
+
+    async def _show_above(self, more: Sequence[Turn]) -> None:
+        first = self.query(OldTurn).first()
+        above = first.virtual_region.y - self.scroll_y
         self.release_anchor()
-        self.mount_all([OldTurn(turn) for turn in more], after="#earlier")
+        await self.mount_all([OldTurn(turn) for turn in more], after="#earlier")
         self._count_hidden()
 
         def keep_place() -> None:
-            grown = self.virtual_size.height - height
-            self.scroll_to(y=max(0, place + grown - 2), animate=False)
+            self.scroll_to(y=first.virtual_region.y - above, animate=False)
 
-        self.call_after_refresh(keep_place)
+        self.call_after_refresh(self.call_after_refresh, keep_place)  # once they have a height
 
     def page(self, step: int) -> None:
         """Scroll by a page; a page up at the top shows more."""

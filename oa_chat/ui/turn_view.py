@@ -12,8 +12,9 @@ from textual.widgets import Static
 
 from oa_chat.conversation import Turn
 from oa_chat.errors import OaChatError
-from oa_chat.ui.printable import REPLY, excerpt, printable
+from oa_chat.printable import printable
 from oa_chat.ui.reply import Reply, ReplyStream, Working
+from oa_chat.ui.texts import REPLY, excerpt
 from oa_chat.ui.wording import ending, flag_line, outcome
 from oa_chat.verdict import Verdict
 
@@ -50,6 +51,11 @@ class TurnView(Vertical):
     async def wait(self, words: Callable[[], str]) -> None:
         """Show that something is being waited for."""
         await self.mount(Working(words))
+
+    def tick(self) -> None:
+        """Say at once what is being waited for now."""
+        for working in self.query(Working):
+            working.tick()
 
     async def judged(self, verdict: Verdict, done: str) -> None:
         """Show a flag. A casual message goes without: the panel has it."""

@@ -7,8 +7,8 @@ from textual.widgets import Static
 
 from oa_chat.events import LoadFailed, Loading
 from oa_chat.ui.header import HeaderState
-from oa_chat.ui.printable import one_line
 from oa_chat.ui.status import meter
+from oa_chat.ui.texts import one_line
 
 _STARTER = (
     "This is the built-in starter model. It can do small talk, and no more: do not trust it with "

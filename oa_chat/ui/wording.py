@@ -12,7 +12,7 @@ from textual.content import Content
 
 from oa_chat.conversation import StopReason, Turn
 from oa_chat.policy import Action
-from oa_chat.ui.printable import one_line
+from oa_chat.ui.texts import one_line
 from oa_chat.verdict import RuleSource, Severity, Verdict
 
 SYMBOLS = ("○", "◔", "◑", "●", "✚")

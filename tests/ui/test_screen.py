@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
 from textual.widgets import Collapsible, Static
 
 from oa_chat.conversation import StopReason
 from oa_chat.errors import EngineDied, OaChatError
 from oa_chat.events import Answer
 from oa_chat.policy import PROFILES
+from oa_chat.ui.commands import switch_guard
 from oa_chat.ui.dialogs import Confirm, Hold
 from oa_chat.ui.reply import Reply, Working
 from oa_chat.ui.turn_view import TurnView
@@ -295,6 +297,32 @@ async def test_palette_commands_change_policy_and_guard() -> None:
             await until(pilot, done)
             await until(pilot, lambda: app.screen is app.chat)
         assert "relaxed" in shown(app)
+
+
+async def test_keys_in_the_bottom_line_can_be_clicked() -> None:
+    app = app_with(StandIn())
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        row = SIZE[1] - 1
+        column = shown(app).splitlines()[row].index("F3")
+        await pilot.click(offset=(column, row))
+        await until(pilot, lambda: not app.chat.query_one("#panel").display)
+        column = shown(app).splitlines()[row].index("F1")
+        await pilot.click(offset=(column, row))
+        await until(pilot, lambda: app.screen is not app.chat)
+
+
+async def test_a_guard_that_is_not_there_is_not_said_to_be_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = StandIn(guard_off=True)
+    monkeypatch.setattr(session, "switch_guard", lambda off: None)
+    app = app_with(session)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await started(pilot, app)
+        switch_guard(app.chat, False)
+        await until(pilot, lambda: "without a guard" in shown(app))
+        assert "GUARD OFF" in shown(app)
 
 
 async def test_new_conversation_keeps_what_is_being_written() -> None:

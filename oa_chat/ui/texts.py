@@ -1,37 +1,26 @@
-"""Text from others, as this screen draws it: `oa_chat.printable`, and what only a screen needs.
+"""Long texts and lines of text, as this screen draws them.
 
-Whatever is shown passes through here first. The text that is sent and stored stays as it is; only
-what is drawn changes.
+Whatever is shown passes through `oa_chat.printable` first, here or where it is drawn. The text that
+is sent and stored stays as it is; only what is drawn changes.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from oa_chat.printable import printable as harmless
-
-_EXTRA = {
-    # Line ends for `str.splitlines`, but not for a Markdown parser: the two must agree.
-    0x2028: "\n",
-    0x2029: "\n",
-    # Tag characters: invisible, but a model reads them.
-    **dict.fromkeys(range(0xE0000, 0xE0080), "\ufffd"),
-}
-_RISKY = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
-
-
-def printable(text: str) -> str:
-    """The text with control characters as visible symbols and bidi overrides disarmed."""
-    return harmless(text).translate(_EXTRA) if _RISKY.search(text) else text
+from oa_chat.printable import printable
 
 
 def printable_columns(text: str) -> str:
-    """The same, with exactly one character for each: for an editor, where columns matter."""
-    return _RISKY.sub(lambda found: printable(found[0]).strip() or "\ufffd", text)
+    """Printable, with exactly one character for each: for an editor, where columns matter."""
+    if text.isprintable():
+        return text
+    return "".join(map(_one_column, text))
+
+
+def _one_column(character: str) -> str:
+    shown = printable(character)
+    return shown if len(shown) == 1 and shown != "\n" else "\ufffd"
 
 
 def one_line(text: str, limit: int = 200) -> str:

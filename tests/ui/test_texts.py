@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oa_chat.ui.printable import excerpt, one_line, printable, printable_columns
+from oa_chat.printable import printable
+from oa_chat.ui.texts import excerpt, one_line, printable_columns
 
 DANGEROUS = {"Cc", "Cs"}
 
@@ -42,10 +43,6 @@ def test_lone_surrogates_can_be_encoded_afterwards() -> None:
 
 def test_line_separators_become_lines() -> None:
     assert printable("a\u2028b") == "a\nb"
-
-
-def test_hidden_tag_characters_are_visible() -> None:
-    assert printable("a\U000e0041") == "a\ufffd"
 
 
 @pytest.mark.parametrize(
