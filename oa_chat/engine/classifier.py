@@ -189,10 +189,10 @@ class Classifier:
             plan = Plan([(span, self._join(text.ids[slice(*span)])) for span in spans])
         if count <= min(SHORT, self._max_tokens // 2):
             return plan
-        longest = min(LONGEST_PIECE, self._max_tokens // 2)
+        longest = min(LONGEST_PIECE, (self._max_tokens - 2) // 2)
         for sentence in cuts.joined(text.sentences, SHORTEST_PIECE):
             for start, end in cuts.overlapping(sentence, longest):
-                piece, before = text.ids[start:end], text.ids[:start][-PIECE_CONTEXT:]
+                piece, before = text.ids[start:end], text.ids[max(0, start - PIECE_CONTEXT) : start]
                 look = Piece((start, end), self._join(piece), self._join(piece, before))
                 plan.pieces.append(look)
         return plan
