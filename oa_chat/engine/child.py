@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -83,11 +84,12 @@ class Child:
         """The next answer. Raises `EngineDied`, or `EngineSilent` after `silence` seconds."""
         line = await self._line(silence)
         try:
-            return self._decode(line)
+            answer: Answer = self._decode(line)
         except msgspec.MsgspecError:
             await self.kill()
             shown = line[:80].decode("utf-8", "replace")
             raise EngineError(f"The engine said something unreadable: {shown}", _AGAIN) from None
+        return answer
 
     async def _line(self, silence: float) -> bytes:
         stdout = self._process.stdout
@@ -161,7 +163,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"}
 
 
-def _apart() -> dict[str, int | bool]:
+def _apart() -> dict[str, Any]:
     """Keep the terminal's Ctrl+C from the child, from its very first moment."""
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW

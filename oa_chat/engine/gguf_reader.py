@@ -108,7 +108,8 @@ class Cursor:
         keep = keep and count <= MOST_ITEMS_KEPT
         if code == _STRING:
             if not keep:
-                return self._skip_texts(count)
+                self._skip_texts(count)
+                return None
             return [self.text(LONGEST_TEXT) for _ in range(count)]
         data = self.take(count * smallest)
         if not keep:

@@ -38,7 +38,7 @@ class Survey(msgspec.Struct, frozen=True):
 
 def take_survey() -> Survey:
     """Look around. Child processes only: loads the native libraries."""
-    from oa_chat.engine.native import devices, system_info  # noqa: PLC0415
+    from oa_chat.engine.native import devices, system_info
 
     return Survey(
         llama_cpp_python=importlib.metadata.version("llama-cpp-python"),
