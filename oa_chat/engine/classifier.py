@@ -184,9 +184,10 @@ class Classifier:
         count = len(text.ids)
         spans = cuts.overlapping((0, count), self._max_tokens - 2)
         if len(spans) == 1:
-            plan = Plan([(spans[0], self._join(text.ids, self._newest(passage.context, count)))])
+            whole = self._join(text.ids, self._newest(passage.context, count))
+            plan = Plan(text, [(spans[0], whole)])
         else:
-            plan = Plan([(span, self._join(text.ids[slice(*span)])) for span in spans])
+            plan = Plan(text, [(span, self._join(text.ids[slice(*span)])) for span in spans])
         if count <= min(SHORT, self._max_tokens // 2):
             return plan
         longest = min(LONGEST_PIECE, (self._max_tokens - 2) // 2)
@@ -212,14 +213,16 @@ class Classifier:
         return (self._first, *head, self._separator, *message, self._separator)
 
     def _tokenize(self, text: str) -> cuts.Tokens:
-        ids: list[int] = []
-        sentences: list[cuts.Span] = []
+        tokens = cuts.Tokens([], [], [])
+        at = 0
         for piece in cuts.sentences(text):
-            start = len(ids)
-            ids += self._model.tokenize(piece)
-            if len(ids) > start:
-                sentences.append((start, len(ids)))
-        return cuts.Tokens(ids, sentences)
+            start = len(tokens.ids)
+            tokens.ids.extend(self._model.tokenize(piece))
+            if len(tokens.ids) > start:
+                tokens.sentences.append((start, len(tokens.ids)))
+                tokens.places.append((at, at + len(piece)))
+            at += len(piece)
+        return tokens
 
 
 def _require_head(header: GgufHeader) -> None:

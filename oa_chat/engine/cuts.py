@@ -28,6 +28,14 @@ class Tokens:
 
     ids: list[int]
     sentences: list[Span]
+    places: list[Span]
+    """The first character of each sentence and the one after its last."""
+
+    def characters(self, span: Span) -> Span:
+        """Where the sentences are that these tokens belong to."""
+        first = bisect_right(self.sentences, span[0], key=lambda tokens: tokens[1])
+        last = bisect_left(self.sentences, span[1], key=lambda tokens: tokens[1])
+        return self.places[first][0], self.places[min(last, len(self.places) - 1)][1]
 
 
 def sentences(text: str) -> Iterator[str]:

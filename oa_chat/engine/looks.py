@@ -58,6 +58,7 @@ class Piece:
 class Plan:
     """What is judged for one passage."""
 
+    text: cuts.Tokens
     wholes: list[tuple[cuts.Span, Ids]]
     """The windows of full length; a short message is one."""
     pieces: list[Piece] = field(default_factory=list)
@@ -76,12 +77,13 @@ class Plan:
         looks = [*self.first_look(), *self.second_look(scores)]
         if not all(ids in scores for ids in looks):
             return []
-        wholes = [scores[ids] for _, ids in self.wholes]
-        doubts = [
-            _mean(scores[piece.alone], scores[piece.behind], around)
-            for piece, around in self._doubts(scores)
-        ]
-        return [Window(probabilities=row) for row in (*wholes, *doubts)]
+        judged = [(span, scores[ids]) for span, ids in self.wholes]
+        for piece, around in self._doubts(scores):
+            row = _mean(scores[piece.alone], scores[piece.behind], around)
+            judged.append((piece.span, row))
+        if len(judged) == 1:
+            return [Window(judged[0][1])]
+        return [Window(row, *self.text.characters(span)) for span, row in judged]
 
     def _doubts(self, scores: Mapping[Ids, Scores]) -> Iterator[tuple[Piece, Scores]]:
         """Sentences that come out unlike the window around them, with that window's scores."""

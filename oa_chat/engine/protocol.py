@@ -211,6 +211,9 @@ class Window(msgspec.Struct, frozen=True):
 
     probabilities: list[float]
     """By label, in the order of `ModelInfo.labels`; they sum to 1."""
+    start: int = 0
+    end: int = 0
+    """The characters it is about, in whole sentences; 0 to 0 is all of the passage."""
 
 
 class Classified(Wire, frozen=True):

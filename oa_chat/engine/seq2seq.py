@@ -52,7 +52,8 @@ def load(request: Load, emit: Emit) -> Seq2Seq:
     def options(model: Model) -> list[ContextOptions]:
         limit = min(MOST_TOKENS, model.trained_context or MOST_TOKENS)
         size = max(_SMALLEST, min(request.context or limit, limit))
-        # No flash attention: llama.cpp has none with T5's position bias.
+        # No flash attention: with T5's position bias it only slows down (230 ms, not 190, for 24
+        # tokens of a model of t5-small's size).
         return [ContextOptions(size, size, threads, flash_attention=0, outputs=MOST_ROWS)]
 
     def report(done: int, total: int) -> None:

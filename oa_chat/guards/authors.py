@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Protocol
 
+from oa_chat.engine import cuts
 from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import Piece, Sampling
 from oa_chat.errors import EngineError, ModelError
@@ -20,6 +22,8 @@ from oa_chat.rulebook import Rulebook, RuleMatch
 from oa_chat.segment import Segment
 from oa_chat.verdict import RuleSource, Severity
 
+_MOST_SENTENCES = 40
+"""A match takes 0.2 ms, and the guard hands over the piece that decided, not a whole book."""
 _WRITER_STOP = "<|im_end|>"
 _WRITER_CHARACTERS = 600
 """About 150 tokens, what the writer was trained on."""
@@ -74,10 +78,20 @@ class RulebookAuthor:
         return Authored(match.text, match.source, categories)
 
     def _match(self, text: str, severity: Severity) -> RuleMatch:
-        return self._open().match(text, int(severity))
+        """The match of the whole text; if there is none, the best one of a sentence of it."""
+        whole = self._open().match(text, int(severity))
+        if not whole.general:
+            return whole
+        parts = (self._open().match(part, int(severity)) for part in _sentences(text))
+        found = (match for match in parts if not match.general)
+        return max(found, key=lambda match: match.score, default=whole)
 
     async def close(self) -> None:
         """Nothing to free."""
+
+
+def _sentences(text: str) -> Iterator[str]:
+    return islice(cuts.sentences(text), _MOST_SENTENCES)
 
 
 class WriterAuthor:

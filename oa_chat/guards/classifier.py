@@ -45,12 +45,17 @@ class Classifier:
         """The worst window's level; that window's probabilities."""
         if isinstance(answer, Output):
             return Reading(None, failure="the guard wrote text instead of scores")
-        by_severity = [self._probabilities(window) for window in answer]
-        readable = [row for row in by_severity if row is not None]
-        if not readable or len(readable) < len(by_severity):
-            return Reading(None, raw=str(answer), failure="the guard's scores make no sense")
-        worst = max(readable, key=lambda row: (level_of(row), expected_level(row)))
-        return Reading(level_of(worst), worst, windows=len(readable))
+        judged: list[tuple[tuple[float, ...], Window]] = []
+        for window in answer:
+            row = self._probabilities(window)
+            if row is None:
+                return Reading(None, raw=str(window), failure="the guard's scores make no sense")
+            judged.append((row, window))
+        if not judged:
+            return Reading(None, failure="the guard gave no scores")
+        worst, window = max(judged, key=lambda one: (level_of(one[0]), expected_level(one[0])))
+        place = (window.start, window.end) if window.end else None
+        return Reading(level_of(worst), worst, windows=len(judged), worst=place)
 
     def _probabilities(self, window: Window) -> tuple[float, ...] | None:
         """The window's scores by severity, or None if they are not a distribution."""

@@ -34,6 +34,8 @@ class Reading:
     failure: str = ""
     """Why there is no severity, in words for the user."""
     windows: int = 1
+    worst: tuple[int, int] | None = None
+    """Which characters of the message decided, if it was judged in pieces."""
 
 
 class GuardFamily(Protocol):

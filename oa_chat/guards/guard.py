@@ -164,7 +164,8 @@ class LocalGuard:
         )
         if reading.severity is Severity.CASUAL:
             return verdict
-        authored = await self.author.rule(text, reading.severity)
+        decisive = text[slice(*reading.worst)] if reading.worst else text
+        authored = await self.author.rule(decisive, reading.severity)
         own = bool(reading.rule)
         return replace(
             verdict,
