@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-import pexpect
+import pexpect  # type: ignore[import-untyped]
 import pyte
 import pytest
 
