@@ -86,7 +86,7 @@ def test_examples_come_back_to_their_rule() -> None:
 
 def test_the_sentence_of_the_first_idea() -> None:
     match = BOOK.match("I think all white people are racists", 2)
-    assert match.text == "It's wrong to think that all people of a race are racists or alike."
+    assert match.text == "It's wrong to think that all people of a race are racists."
     assert match.rule is not None
     assert match.rule.id == "blanket-claims-about-race"
     assert (match.category, match.general, match.source) == ("hate", False, "rulebook")
