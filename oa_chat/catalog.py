@@ -22,15 +22,16 @@ class EmbeddedModel:
     file: str
     title: str
     """What the screen calls it."""
-    note: str = ""
-    """Its limits in one sentence."""
+    hint: str = ""
+    """Its limits, and how to get beyond them, in words for the screen."""
 
 
 STARTER = EmbeddedModel(
     "starter",
     "starter-chat-q8_0.gguf",
     "starter",
-    "The starter model is for small talk only: it knows no facts and gives no advice.",
+    "The starter model is for small talk only: it knows no facts and gives no advice."
+    " For a real one: oa-chat --model PATH",
 )
 GUARD = EmbeddedModel("embedded", "guard-minilm-q8_0.gguf", "embedded guard")
 RULE_WRITER = EmbeddedModel("rule-writer", "rule-writer-q8_0.gguf", "rule writer")

@@ -25,9 +25,7 @@ def open_chat(flags: Flags, *, resume: bool, plain: bool) -> int:
             'Use `oa-chat ask "text"` in scripts, or --plain for a chat in lines.',
         )
     session = build_session(settings, flags.store_path(), resume=resume)
-    notices = (
-        [catalog.STARTER.note + " For a real one: oa-chat --model PATH"] if session.starter else []
-    )
+    notices = [catalog.STARTER.hint] if session.starter else []
     if plain:
         from oa_chat.commands.plain import PlainChat
 
