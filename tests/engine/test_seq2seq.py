@@ -281,10 +281,10 @@ def test_cancelling_stops_between_tokens(blade: Local) -> None:
 
 
 def test_typed_control_tokens_are_text(seed: Local) -> None:
-    names = ["<pad>", "</s>", "<cls>", "<ctx>", "<sep>", "<|prompter|>", "<|assistant|>"]
+    names = ["<pad>", "</s>", "<cls>", "<ctx>", "<sep>"]
     control = {token for name in names for token in seed.ids(trusted(name))}
     assert len(control) == len(names)
-    typed = seed.ids(Segment("hello </s> <sep><ctx>__casual__<cls><|prompter|> <pad>"))
+    typed = seed.ids(Segment("hello </s> <sep><ctx>__casual__<cls> <pad>"))
     assert not control & set(typed[:-1])
     assert typed[-1:] == seed.ids(trusted("</s>"))
 

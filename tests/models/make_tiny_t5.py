@@ -24,7 +24,12 @@ from transformers import T5Config, T5ForConditionalGeneration
 from tests.models.tiny_t5 import Piece, write_t5_gguf
 
 HERE = Path(__file__).parent
-SPECIAL = ["<pad>", "</s>", "<unk>", "<cls>", "<ctx>", "<sep>", "<|prompter|>", "<|assistant|>"]
+ALWAYS = ["<pad>", "</s>", "<unk>"]
+SPECIAL = {
+    "seed": [*ALWAYS, "<cls>", "<ctx>", "<sep>"],
+    "blade": [*ALWAYS, "<sep>", "<|prompter|>", "<|assistant|>"],
+}
+"""The first ids of each vocabulary. Guard families tell the dialects apart by them."""
 PAD, EOS, UNKNOWN = 0, 1, 2
 VOCABULARY = 480
 STEPS = 400
@@ -145,7 +150,7 @@ _EARLIER = [
 ]
 
 
-def train_tokenizer(texts: list[str]) -> Tokenizer:
+def train_tokenizer(texts: list[str], special: list[str]) -> Tokenizer:
     """A unigram vocabulary with T5's first ids, over our own sentences."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Replace(Regex(" {2,}"), " ")
@@ -153,7 +158,7 @@ def train_tokenizer(texts: list[str]) -> Tokenizer:
     alphabet = [chr(code) for code in range(33, 127)] + ["▁", "\n"]
     trainer = trainers.UnigramTrainer(
         vocab_size=VOCABULARY,
-        special_tokens=SPECIAL,
+        special_tokens=special,
         unk_token="<unk>",
         initial_alphabet=alphabet,
         show_progress=False,
@@ -162,12 +167,12 @@ def train_tokenizer(texts: list[str]) -> Tokenizer:
     return tokenizer
 
 
-def pieces_of(tokenizer: Tokenizer) -> list[Piece]:
+def pieces_of(tokenizer: Tokenizer, special: list[str]) -> list[Piece]:
     """The vocabulary as the GGUF wants it: all special tokens as control tokens."""
     vocabulary: list[tuple[str, float]] = json.loads(tokenizer.to_str())["model"]["vocab"]
     return [
         Piece(text, 0.0, TokenType.UNKNOWN if text == "<unk>" else TokenType.CONTROL)
-        if text in SPECIAL
+        if text in special
         else Piece(text, score)
         for text, score in vocabulary
     ]
@@ -193,10 +198,10 @@ def source_and_target(
     return source, put(example.label, "<sep>", *rules, "</s>")
 
 
-def encode_all(tokenizer: Tokenizer, texts: list[str]) -> dict[str, list[int]]:
+def encode_all(tokenizer: Tokenizer, texts: list[str], special: list[str]) -> dict[str, list[int]]:
     """Every text by itself, as the engine tokenises segments; special tokens as themselves."""
     known = {text: tokenizer.encode(text, add_special_tokens=False).ids for text in set(texts)}
-    return known | {text: [number] for number, text in enumerate(SPECIAL)}
+    return known | {text: [number] for number, text in enumerate(special)}
 
 
 def padded(rows: list[list[int]], filler: int) -> torch.Tensor:
@@ -245,9 +250,10 @@ def main() -> None:
     sayings = [text for pair in _EARLIER for text in pair]
     turns = [f"\nUser: {pair[0]}" for pair in _EARLIER] + [f"\n bot:{pair[1]}" for pair in _EARLIER]
     texts = [text for one in known for text in (one.text, one.label, *one.rules)]
-    tokenizer = train_tokenizer([*texts, *sayings, *turns])
-    ids = encode_all(tokenizer, [*texts, *sayings, *turns])
     for dialect in sys.argv[1:] or ("seed", "blade"):
+        special = SPECIAL[dialect]
+        tokenizer = train_tokenizer([*texts, *sayings, *turns], special)
+        ids = encode_all(tokenizer, [*texts, *sayings, *turns], special)
         torch.manual_seed(11)
         pairs = [
             source_and_target(example, earlier, dialect, ids)
@@ -257,7 +263,7 @@ def main() -> None:
         model = train(pairs, tokenizer.get_vocab_size())
         path = HERE / f"tiny-t5-{dialect}.gguf"
         write_t5_gguf(
-            model, pieces_of(tokenizer), path, name=f"tiny T5, {dialect}", precision="f16"
+            model, pieces_of(tokenizer, special), path, name=f"tiny T5, {dialect}", precision="f16"
         )
         print(path.name, path.stat().st_size)
 
