@@ -16,16 +16,16 @@ from typing import Protocol
 from oa_chat.backend import OnProgress
 from oa_chat.conversation import Message
 from oa_chat.engine.process import Engine
-from oa_chat.engine.protocol import ModelInfo, Passage
+from oa_chat.engine.protocol import ModelInfo, Output, Passage
 from oa_chat.errors import GuardError, OaChatError
 from oa_chat.guards.authors import RuleAuthor
-from oa_chat.guards.family import GuardFamily, RawAnswer, Reading
-from oa_chat.segment import Segment
+from oa_chat.guards.family import GuardFamily, Reading
+from oa_chat.guards.windows import fitted, overlapping, shortened, worst
 from oa_chat.verdict import LABELS, Severity, Subject, Verdict, unreadable
 
-_CONTEXT_MESSAGES = 6
-_CONTEXT_CHARACTERS = 2000
-"""Earlier turns are cut to what any guard can use, so that a check costs the same at turn 500."""
+_CHARACTERS_PER_TOKEN = 3
+"""A low guess for English; an engine says if it had to cut."""
+_SMALLEST_WINDOW = 50
 _LONGEST_MESSAGE = 2_000_000
 _SECONDS_PER_MEGABYTE = 120.0
 
@@ -126,27 +126,51 @@ class LocalGuard:
                 f"The message has {longest:,} characters; the guard can judge"
                 f" {_LONGEST_MESSAGE:,} at most."
             )
-        await self._engine.load()
+        info = await self._engine.load()
         limit = self._limits.check + size / 1_000_000 * _SECONDS_PER_MEGABYTE
-        prompts = [self.family.prompt(shortened(messages)) for messages in conversations]
+        wanted = [shortened(messages) for messages in conversations]
         try:
             async with asyncio.timeout(limit):
-                answers = await self._ask(prompts)
+                if self.family.kind == "classifier":
+                    return await self._classify(wanted)
+                fits = info.context * _CHARACTERS_PER_TOKEN
+                return [await self._write(messages, fits) for messages in wanted]
         except TimeoutError:
             raise GuardError(f"The guard took longer than {limit:.0f} seconds.") from None
+
+    async def _classify(self, wanted: Sequence[Sequence[Message]]) -> list[Reading]:
+        """The readings of a classifier, which cuts context and windows by itself."""
+        prompts = [self.family.prompt(messages) for messages in wanted]
+        passages = [prompt for prompt in prompts if isinstance(prompt, Passage)]
+        answers = await self._engine.classify(passages)
+        if len(answers) != len(wanted):
+            raise GuardError("The guard did not answer for every message.")
         return [self.family.read(answer) for answer in answers]
 
-    async def _ask(self, prompts: Sequence[Passage | list[Segment]]) -> Sequence[RawAnswer]:
-        """The engine's answers, one a prompt."""
-        if self.family.kind == "classifier":
-            passages = [prompt for prompt in prompts if isinstance(prompt, Passage)]
-            answers: Sequence[RawAnswer] = await self._engine.classify(passages)
-        else:
-            written = [prompt for prompt in prompts if not isinstance(prompt, Passage)]
-            answers = await self._engine.write(written, LABELS, brief=[Severity.CASUAL.label])
-        if len(answers) != len(prompts):
+    async def _write(self, messages: Sequence[Message], fits: int) -> Reading:
+        """The reading of a guard that writes: with context, else without, else in windows."""
+        newest = messages[-1]
+        for attempt in (fitted(messages, fits), [newest]):
+            (output,) = await self._outputs([attempt])
+            if not output.truncated:
+                return self.family.read(output)
+        size = fits
+        while size > _SMALLEST_WINDOW:
+            parts = overlapping(newest.text, size)
+            outputs = await self._outputs([[replace(newest, text=part)] for part in parts])
+            if not any(output.truncated for output in outputs):
+                reading = worst([self.family.read(output) for output in outputs])
+                return replace(reading, windows=len(parts))
+            size //= 2
+        return Reading(None, failure="the message is too long for this guard")
+
+    async def _outputs(self, wanted: Sequence[Sequence[Message]]) -> list[Output]:
+        prompts = [self.family.prompt(messages) for messages in wanted]
+        written = [prompt for prompt in prompts if not isinstance(prompt, Passage)]
+        outputs = await self._engine.write(written, LABELS, brief=[Severity.CASUAL.label])
+        if len(outputs) != len(wanted):
             raise GuardError("The guard did not answer for every message.")
-        return answers
+        return outputs
 
     async def _verdict(self, text: str, reading: Reading, latency_ms: float) -> Verdict:
         if reading.severity is None:
@@ -174,13 +198,6 @@ class LocalGuard:
             categories=authored.categories,
             latency_ms=latency_ms + _milliseconds(started),
         )
-
-
-def shortened(messages: Sequence[Message]) -> list[Message]:
-    """The last message whole; before it, the newest turns, each cut from its front."""
-    earlier = messages[:-1][-_CONTEXT_MESSAGES:]
-    cut = [Message(message.role, message.text[-_CONTEXT_CHARACTERS:]) for message in earlier]
-    return [*cut, messages[-1]]
 
 
 def _milliseconds(started: float) -> float:

@@ -60,8 +60,7 @@ def _chat(state: HeaderState, level: int) -> list[Part]:
     if level < 5 or not state.starter:
         parts.append((name, "bold"))
     if state.starter:
-        prefix = {0: " · starter: ", 5: ""}.get(level, " · ")
-        parts.append((f"{prefix}{_STARTER}", "$warning"))
+        parts.append((f"{' · ' if parts else ''}{_STARTER}", "$warning"))
     if level == 0 and state.device():
         parts.append((f" · {state.device()}", "$quiet"))
     if (progress := state.progress("chat")) and level < 5:

@@ -16,7 +16,7 @@ from oa_chat.engine.process import Engine
 from oa_chat.errors import UsageError, WrongModelKind
 from oa_chat.guards.authors import RulebookAuthor, WriterAuthor
 from oa_chat.guards.classifier import Classifier
-from oa_chat.guards.guard import GuardLimits, LocalGuard, shortened
+from oa_chat.guards.guard import GuardLimits, LocalGuard
 from oa_chat.guards.open_assistant import OpenAssistant
 from oa_chat.guards.registry import identify
 from oa_chat.policy import PROFILES, Action, decide
@@ -106,14 +106,6 @@ async def test_context_is_given_to_the_guard(guard: LocalGuard) -> None:
     assert alone.probabilities != with_context.probabilities
 
 
-def test_context_is_cut_and_the_newest_message_is_not() -> None:
-    turns = [Message("user", str(number) * 5000) for number in range(9)] * 3
-    cut = shortened([*turns, Message("user", "x" * 100_000)])
-    assert len(cut) == 7
-    assert cut[-1].text == "x" * 100_000
-    assert all(len(message.text) == 2000 for message in cut[:-1])
-
-
 async def test_a_killed_guard_is_held_and_comes_back(guard: LocalGuard) -> None:
     engine = guard._engine
     assert engine.pid is not None
@@ -170,6 +162,32 @@ async def test_a_t5_guard_writes_its_own_rule(dialect: str) -> None:
     assert verdict.rule
     assert verdict.rule_source == "model"
     assert verdict.probabilities is not None
+    await guard.close()
+
+
+@pytest.mark.parametrize("dialect", ["seed", "blade"])
+@pytest.mark.parametrize("place", ["front", "middle", "end"])
+async def test_padding_does_not_hide_from_a_t5_guard_either(dialect: str, place: str) -> None:
+    guard = guard_of(MODELS / f"tiny-t5-{dialect}.gguf")
+    words = ["I", "like", "bread", "a", "lot", "."] * 300
+    at = {"front": 0, "middle": len(words) // 2, "end": len(words)}[place]
+    padded = " ".join([*words[:at], *[SEED, "."] * 6, *words[at:]])
+    earlier = [Message("user", "hello " * 400), Message("assistant", "hello " * 400)]
+    verdict = await guard.check([*earlier, Message("user", padded)])
+    assert verdict.windows > 2
+    assert verdict.severity is not None
+    assert verdict.severity > Severity.CASUAL
+    await guard.close()
+
+
+@pytest.mark.parametrize("dialect", ["seed", "blade"])
+async def test_long_context_does_not_push_out_the_message(dialect: str) -> None:
+    guard = guard_of(MODELS / f"tiny-t5-{dialect}.gguf")
+    earlier = [Message("user", "Hello! " * 500), Message("assistant", "Hello! " * 500)] * 4
+    verdict = await guard.check([*earlier, Message("user", SEED)])
+    assert verdict.windows == 1
+    assert verdict.severity is not None
+    assert verdict.severity > Severity.CASUAL
     await guard.close()
 
 
