@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from oa_chat.catalog import GUARD
 from oa_chat.conversation import StopReason
 from oa_chat.store import Store
 from tests.terminal import Terminal
@@ -29,6 +30,16 @@ def store(data: Path) -> Store:
 
 def engines(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
+
+
+def the_guard(pid: int) -> psutil.Process:
+    """The engine that has the guard's file in its memory."""
+    (guard,) = [
+        engine
+        for engine in engines(pid)
+        if any(GUARD.file in area.path for area in engine.memory_maps())
+    ]
+    return guard
 
 
 def test_a_greeting_and_the_seeds_sentence(data: Path) -> None:
@@ -120,13 +131,12 @@ def test_a_killed_guard_is_never_a_pass_and_can_be_retried(data: Path) -> None:
     with Terminal() as terminal:
         terminal.type("hello\r")
         terminal.wait_for("tokens/s")
-        for engine in engines(terminal.process.pid):
-            os.kill(engine.pid, signal.SIGSTOP)
+        guard = the_guard(terminal.process.pid)
+        guard.suspend()
         terminal.type("are you there\r")
         while len(store(data).conversation(1).turns) < 2:
             time.sleep(0.005)
-        for engine in engines(terminal.process.pid):
-            os.kill(engine.pid, signal.SIGKILL)
+        guard.kill()
         terminal.wait_for(lambda screen: "retry" in screen.lower() or "again" in screen.lower())
         assert store(data).conversation(1).turns[1].sent is None
         terminal.type("r")
