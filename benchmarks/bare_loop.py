@@ -2,7 +2,7 @@
 
     python -m benchmarks.bare_loop MODEL TOKENS
 
-Prints tokens per second, first token excluded, as the session counts them.
+Prints the milliseconds from the first token to the last, as the session counts them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import llama_cpp.llama_cpp as lib
 
-_PROMPT = b"<|im_start|>user\nI would like to tell you about it<|im_end|>\n<|im_start|>assistant\n"
+from oa_chat.engine.cores import choose_threads
+
+_PROMPT = b"<|im_start|>user\nI worked too much this week<|im_end|>\n<|im_start|>assistant\n"
 
 
 def main(path: str, count: int) -> None:
@@ -23,7 +26,7 @@ def main(path: str, count: int) -> None:
     model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
     params = lib.llama_context_default_params()
     params.n_ctx = params.n_batch = params.n_ubatch = 512
-    params.n_threads = params.n_threads_batch = 1
+    params.n_threads = params.n_threads_batch = choose_threads(Path(path).stat().st_size, 0)
     params.flash_attn_type = 1
     params.no_perf = True
     context = lib.llama_init_from_model(model, params)
@@ -31,7 +34,7 @@ def main(path: str, count: int) -> None:
     vocab = lib.llama_model_get_vocab(model)
     used = lib.llama_tokenize(vocab, _PROMPT, len(_PROMPT), tokens, 512, False, True)
     lib.llama_decode(context, lib.llama_batch_get_one(tokens, used))
-    print(_tokens_per_second(context, _chain(), min(count, 500 - used)))
+    print(_milliseconds(context, _chain(), count))
 
 
 def _chain() -> Any:
@@ -43,14 +46,14 @@ def _chain() -> Any:
     return chain
 
 
-def _tokens_per_second(context: Any, chain: Any, count: int) -> float:
+def _milliseconds(context: Any, chain: Any, count: int) -> float:
     one = (ctypes.c_int32 * 1)()
     one[0] = lib.llama_sampler_sample(chain, context, -1)
     started = time.perf_counter()
     for _ in range(count - 1):
         lib.llama_decode(context, lib.llama_batch_get_one(one, 1))
         one[0] = lib.llama_sampler_sample(chain, context, -1)
-    return (count - 1) / (time.perf_counter() - started)
+    return (time.perf_counter() - started) * 1000
 
 
 if __name__ == "__main__":

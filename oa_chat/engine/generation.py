@@ -27,6 +27,8 @@ class Generation:
     started: float
     first: float = 0.0
     """When the first token was chosen; 0.0 if there was none."""
+    last: float = 0.0
+    """The same of the last token that belongs to the reply."""
     stop: Stop = "cancelled"
     made: list[int] = field(default_factory=list)
     """The tokens, without the one that ended it."""
@@ -34,14 +36,13 @@ class Generation:
 
     def done(self, number: int, used: int, seed: int) -> Done:
         """The last answer to request `number`."""
-        now = time.perf_counter()
-        first = self.first or now
+        first = self.first or time.perf_counter()
         return Done(
             id=number,
             stop=self.stop,
             tokens=len(self.made),
             prefill_ms=(first - self.started) * 1000,
-            decode_ms=(now - first) * 1000,
+            decode_ms=(max(self.last, first) - first) * 1000,
             used=used,
             seed=seed,
         )
@@ -84,11 +85,13 @@ class Generator:
         made = generation.made
         while True:
             token = sampler.sample(self._context)
-            generation.first = generation.first or time.perf_counter()
+            now = time.perf_counter()
+            generation.first = generation.first or now
             piece = self._piece(token)
             if piece is None:
                 return "complete"
             made.append(token)
+            generation.last = now
             if stream.feed(piece):
                 return "complete"
             if len(made) >= limit:
