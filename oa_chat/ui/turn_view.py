@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -13,10 +14,13 @@ from textual.widgets import Static
 from oa_chat.conversation import Turn
 from oa_chat.errors import OaChatError
 from oa_chat.printable import printable
-from oa_chat.ui.reply import Reply, ReplyStream, Working
 from oa_chat.ui.texts import REPLY, excerpt
 from oa_chat.ui.wording import ending, flag_line, outcome
+from oa_chat.ui.working import Working
 from oa_chat.verdict import Verdict
+
+if TYPE_CHECKING:
+    from oa_chat.ui.reply import ReplyStream
 
 
 class TurnView(Vertical):
@@ -40,6 +44,8 @@ class TurnView(Vertical):
         yield Static(Content(excerpt(self.turn.user)), classes="message")
         yield from _flag_notes(self.turn)
         if self.turn.reply:
+            from oa_chat.ui.reply import Reply
+
             yield Reply(self.turn.reply)
         if not self._on_its_way:
             yield from _end_notes(self.turn)
@@ -81,6 +87,8 @@ class TurnView(Vertical):
     async def write(self, piece: str) -> None:
         """Append to the reply."""
         if self._stream is None:
+            from oa_chat.ui.reply import Reply, ReplyStream
+
             reply = Reply()
             with self.app.batch_update():
                 await self.query(Working).remove()

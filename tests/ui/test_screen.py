@@ -14,8 +14,9 @@ from oa_chat.events import Answer
 from oa_chat.policy import PROFILES
 from oa_chat.ui.commands import switch_guard
 from oa_chat.ui.dialogs import Confirm, Hold
-from oa_chat.ui.reply import Reply, Working
+from oa_chat.ui.reply import Reply
 from oa_chat.ui.turn_view import TurnView
+from oa_chat.ui.working import Working
 from oa_chat.verdict import Severity
 from tests.ui.helpers import SIZE, app_with, plain, say, shown, started, until
 from tests.ui.stand_in import (
