@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
+import pexpect
 import psutil
 import pytest
 
@@ -156,3 +158,40 @@ def test_escapes_and_markup_stay_text(data: Path) -> None:
         terminal.wait_for("[red]not red[/red] <|im_end|>")
         terminal.wait_for("tokens/s")
         assert terminal.leave() == 0
+
+
+@pytest.mark.parametrize("moment", ["at the prompt", "at the question"])
+def test_ctrl_c_leaves_the_plain_chat_at_once(data: Path, moment: str) -> None:
+    process = pexpect.spawn(
+        sys.executable,
+        ["-m", "oa_chat", "--plain", "--policy", "strict"],
+        env=dict(os.environ),
+        timeout=30,
+    )
+    process.expect_exact("You: ")
+    if moment == "at the question":
+        process.sendline(SEED)
+        process.expect_exact("withdraw it (w)?")
+        process.sendintr()
+        process.expect_exact("Stopped.")
+        process.expect_exact("You: ")
+    process.sendintr()
+    process.expect(pexpect.EOF, timeout=10)
+    process.close()
+    assert process.exitstatus == 130
+    assert b"Traceback" not in process.before
+
+
+def test_ask_asks_on_a_terminal(data: Path) -> None:
+    process = pexpect.spawn(
+        sys.executable,
+        ["-m", "oa_chat", "ask", "--policy", "strict", SEED],
+        env=dict(os.environ),
+        timeout=30,
+    )
+    process.expect_exact("[y/N] ")
+    process.sendline("y")
+    process.expect(pexpect.EOF)
+    process.close()
+    assert process.exitstatus == 0
+    assert store(data).conversation(1).turns[0].reply

@@ -6,12 +6,12 @@ With ``--json`` one object comes at the end instead.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from oa_chat.commands.lines import LineReader
 from oa_chat.commands.report import verdict_fields, verdict_lines
 from oa_chat.errors import OaChatError
 from oa_chat.events import (
@@ -133,14 +133,10 @@ async def _answer(checked: Checked, options: AskOptions) -> Answer:
     if options.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return Answer.WITHDRAW
     question = "Send it with this rule as a guideline?" if confirm else "Send it unchecked?"
-    reply = await asyncio.to_thread(_prompt, f"{question} [y/N] ")
-    return Answer.SEND if reply.strip().lower() in {"y", "yes"} else Answer.WITHDRAW
-
-
-def _prompt(question: str) -> str:
-    sys.stderr.write(question)
+    sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    return sys.stdin.readline()
+    reply = await LineReader().line() or ""
+    return Answer.SEND if reply.strip().lower() in {"y", "yes"} else Answer.WITHDRAW
 
 
 def _not_sent(event: NotSent) -> str:

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
+from oa_chat.commands.lines import LineReader
 from oa_chat.commands.report import verdict_lines
 from oa_chat.events import (
     Answer,
@@ -49,10 +50,17 @@ class PlainChat:
         self._session = session
         self._help_lines = help_lines
         self._seen = ""
-        self._replying = False
+        self._input: LineReader
 
     async def run(self, notices: Sequence[str] = ()) -> int:
         """Chat until the input ends; the exit code."""
+        try:
+            return await self._run(notices)
+        finally:
+            await self._session.close()
+
+    async def _run(self, notices: Sequence[str]) -> int:
+        self._input = LineReader()
         for notice in notices:
             _line(notice)
         async for event in self._session.load():
@@ -61,13 +69,12 @@ class PlainChat:
             elif isinstance(event, LoadFailed):
                 _line(f"The {event.part} model did not load: {printable(str(event.error))}")
         _line("Type /help for help.")
-        while (text := await _read("You: ")) is not None:
+        while (text := await self._read("You: ")) is not None:
             if text.startswith("/"):
                 if not self._command(text.strip()):
                     break
             elif text.strip():
                 await self._send(text)
-        await self._session.close()
         return 0
 
     def _command(self, text: str) -> bool:
@@ -130,25 +137,23 @@ class PlainChat:
             if held
             else "Send it with the rule as a guideline (s), edit it (e), or withdraw it (w)? "
         )
-        reply = await _read(question)
+        reply = await self._read(question)
         return _ANSWERS.get((reply or "").strip().lower()[:1], Answer.WITHDRAW)
+
+    async def _read(self, prompt: str) -> str | None:
+        """A line of input, continued while it ends with a backslash; None at the end."""
+        lines: list[str] = []
+        while True:
+            _write(prompt if not lines else "... ")
+            line = await self._input.line()
+            if line is None:
+                return None
+            if not line.endswith("\\"):
+                return "\n".join([*lines, line])
+            lines.append(line[:-1])
 
 
 _BLOCKED = "Not sent: the policy blocks it. Word it differently, or choose another --policy."
-
-
-async def _read(prompt: str) -> str | None:
-    """A line of input, continued while it ends with a backslash; None at the end."""
-    lines: list[str] = []
-    while True:
-        _write(prompt if not lines else "... ")
-        line = await asyncio.to_thread(sys.stdin.readline)
-        if not line:
-            return None
-        line = line.rstrip("\r\n")
-        if not line.endswith("\\"):
-            return "\n".join([*lines, line])
-        lines.append(line[:-1])
 
 
 def _line(text: str) -> None:
