@@ -9,14 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from oa_chat import catalog
 from oa_chat.config import Settings, config_path, data_dir, load_settings, override
 from oa_chat.conversation import Conversation
 from oa_chat.engine.gguf_header import require_kind
 from oa_chat.engine.process import Engine
-from oa_chat.engine.protocol import Sampling
 from oa_chat.guards.authors import RuleAuthor, RulebookAuthor, WriterAuthor
 from oa_chat.guards.guard import Guard, GuardLimits, LocalGuard
 from oa_chat.guards.registry import identify
@@ -113,7 +110,7 @@ def build_session(settings: Settings, store_path: Path, *, resume: bool = False)
         guard=guard,
         store=store,
         policy=settings.policy.policy(),
-        sampling=Sampling(**msgspec.structs.asdict(settings.sampling)),
+        sampling=settings.sampling,
         system_prompt=settings.chat.system_prompt,
         starter=settings.chat.model == catalog.STARTER.name,
     )

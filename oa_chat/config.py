@@ -19,6 +19,7 @@ import platformdirs
 
 from oa_chat.errors import SettingsError
 from oa_chat.policy import DEFAULT_PROFILE, PROFILES, Action, Policy
+from oa_chat.sampling import Sampling
 from oa_chat.verdict import Severity
 
 APP = "oa-chat"
@@ -42,18 +43,6 @@ class ChatSettings(_Section, frozen=True):
     """-1 is as many as fit."""
     threads: int = 0
     """0 chooses by the model's size."""
-
-
-class SamplingSettings(_Section, frozen=True):
-    """`[sampling]`: how tokens are chosen. What is left out is as the model's file says."""
-
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repeat_penalty: float | None = None
-    max_tokens: int | None = None
-    seed: int | None = None
 
 
 class GuardSettings(_Section, frozen=True):
@@ -109,7 +98,8 @@ class Settings(_Section, frozen=True):
     """Everything in the settings file."""
 
     chat: ChatSettings = ChatSettings()
-    sampling: SamplingSettings = SamplingSettings()
+    sampling: Sampling = Sampling()
+    """`[sampling]`: what is left out is as the model's file says."""
     guard: GuardSettings = GuardSettings()
     policy: PolicySettings = PolicySettings()
     help: HelpSettings = HelpSettings()
@@ -190,7 +180,11 @@ def _refuse_unknown(
                 f"{hint} {known}".strip(),
             )
         inner = hints[key]
-        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, _Section):
+        if (
+            isinstance(value, dict)
+            and isinstance(inner, type)
+            and issubclass(inner, msgspec.Struct)
+        ):
             _refuse_unknown(value, inner, keys, text, path)
 
 

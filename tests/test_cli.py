@@ -61,7 +61,7 @@ def test_the_seeds_sentence_is_flagged_and_nudged(data: Path) -> None:
     assert flag.startswith("Flag: ")
     assert "casual" not in flag
     assert "rac" in rule.lower()
-    assert action == "Action: sent with the rule as a guideline"
+    assert action == "Action: sent with a guideline"
 
 
 def test_ask_json_is_one_object(data: Path) -> None:

@@ -4,28 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from oa_chat.policy import Action, Decision
+from oa_chat.policy import Decision
 from oa_chat.printable import printable
-from oa_chat.verdict import LABELS, Severity, Verdict
-
-SYMBOLS = {
-    None: "?",
-    Severity.CASUAL: "○",
-    Severity.POSSIBLY: "◔",
-    Severity.PROBABLY: "◑",
-    Severity.CAUTION: "◕",
-    Severity.INTERVENTION: "●",
-}
-"""One symbol a level: fuller is more severe. None is a guard without a verdict."""
-
-ACTIONS = {
-    Action.PASS: "sent as typed",
-    Action.NUDGE: "sent with the rule as a guideline",
-    Action.CONFIRM: "you are asked first",
-    Action.BLOCK: "not sent",
-    Action.HOLD: "waits: the guard gave no verdict",
-}
-"""What an action means, in words for people."""
+from oa_chat.verdict import LABELS, Verdict
+from oa_chat.wording import ACTIONS, certainty_words, symbol
 
 
 def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
@@ -51,13 +33,12 @@ def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
 
 def verdict_lines(verdict: Verdict, decision: Decision) -> list[str]:
     """A verdict in two or three lines, fit for a terminal and for a screen reader."""
-    symbol = SYMBOLS[verdict.severity]
     if verdict.severity is None:
-        head = f"{symbol} no verdict: {printable(verdict.failure)}"
+        said = f"no verdict: {printable(verdict.failure)}"
     else:
-        sure = f" ({verdict.certainty:.0%})" if verdict.certainty is not None else ""
-        head = f"{symbol} {verdict.severity.words}{sure}"
-    lines = [f"Flag: {head}"]
+        certainty = certainty_words(verdict)
+        said = verdict.severity.words + (f" ({certainty})" if certainty else "")
+    lines = [f"Flag: {symbol(verdict)} {said}"]
     if verdict.rule:
         lines.append(f"Rule: {printable(verdict.rule)}")
     lines.append(f"Action: {ACTIONS[decision.action]}")

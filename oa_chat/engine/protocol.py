@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from oa_chat.conversation import Message
+from oa_chat.sampling import Sampling as Sampling  # noqa: PLC0414 - part of the wire
 from oa_chat.segment import Segment as Segment  # noqa: PLC0414 - part of the wire
 
 ModelKind = Literal["causal", "classifier", "seq2seq"]
@@ -22,19 +23,6 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Base of everything on the wire. The JSON field ``type`` is the class name."""
 
     id: int
-
-
-class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """How the next token is chosen. None means: as the model's file says, else the default."""
-
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repeat_penalty: float | None = None
-    max_tokens: int | None = None
-    seed: int | None = None
-    """None is a fresh seed for every reply."""
 
 
 class Passage(msgspec.Struct, frozen=True):

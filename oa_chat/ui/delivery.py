@@ -28,8 +28,9 @@ from oa_chat.events import (
 from oa_chat.policy import Action
 from oa_chat.ui.guard_text import Report
 from oa_chat.ui.turn_view import TurnView
-from oa_chat.ui.wording import ACTIONS, outcome
+from oa_chat.ui.wording import outcome
 from oa_chat.verdict import Verdict
+from oa_chat.wording import ACTIONS
 
 if TYPE_CHECKING:
     from oa_chat.ui.chat_screen import ChatScreen

@@ -15,7 +15,8 @@ from textual.widgets import Button, Static
 from oa_chat.events import Answer, Checked
 from oa_chat.printable import printable
 from oa_chat.ui.texts import RULE, excerpt
-from oa_chat.ui.wording import certainty_words, flag_class, flag_words, mark
+from oa_chat.ui.wording import flag_class, flag_words, mark
+from oa_chat.wording import certainty_words
 
 
 class Question(ModalScreen[Answer]):

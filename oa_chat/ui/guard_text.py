@@ -9,18 +9,9 @@ from textual.content import Content
 from oa_chat.events import Sending
 from oa_chat.printable import printable
 from oa_chat.ui.texts import RULE, SENT, excerpt
-from oa_chat.ui.wording import (
-    SHORT_WORDS,
-    SOURCES,
-    STYLES,
-    SYMBOLS,
-    certainty_words,
-    flag_line,
-    flag_words,
-    mark,
-    percent,
-)
+from oa_chat.ui.wording import SHORT_WORDS, STYLES, flag_line, flag_words, mark
 from oa_chat.verdict import Severity, Verdict
+from oa_chat.wording import SOURCES, SYMBOLS, certainty_words, percent
 
 
 @dataclass(frozen=True, slots=True)

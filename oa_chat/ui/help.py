@@ -12,16 +12,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from oa_chat.policy import PROFILES, Action
-from oa_chat.ui.wording import (
-    MEANINGS,
-    STYLES,
-    SYMBOLS,
-    UNCHECKED_STYLE,
-    UNCHECKED_SYMBOL,
-    UNREAD_STYLE,
-    UNREAD_SYMBOL,
-)
+from oa_chat.ui.wording import MEANINGS, STYLES, UNCHECKED_STYLE, UNCHECKED_SYMBOL, UNREAD_STYLE
 from oa_chat.verdict import Severity
+from oa_chat.wording import SYMBOLS, UNREAD_SYMBOL
 
 KEYS = (
     ("Enter", "send the message"),

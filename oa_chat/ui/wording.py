@@ -13,9 +13,9 @@ from textual.content import Content
 from oa_chat.conversation import StopReason, Turn
 from oa_chat.policy import Action
 from oa_chat.ui.texts import one_line
-from oa_chat.verdict import RuleSource, Severity, Verdict
+from oa_chat.verdict import Severity, Verdict
+from oa_chat.wording import ACTIONS, SYMBOLS, UNREAD_SYMBOL, certainty_words
 
-SYMBOLS = ("○", "◔", "◑", "●", "✚")
 SHORT_WORDS = ("casual", "possibly", "probably", "needs caution", "intervention")
 STYLES = ("$flag-casual", "$flag-possibly", "$flag-probably", "$flag-caution", "$flag-intervention")
 MEANINGS = (
@@ -25,25 +25,15 @@ MEANINGS = (
     "could hurt someone",
     "someone may need help now",
 )
-UNREAD_SYMBOL = "?"
 UNREAD_STYLE = "$flag-unread"
 UNCHECKED_SYMBOL = "–"
 UNCHECKED_STYLE = "$quiet"
 
-ACTIONS = {
-    Action.PASS: "sent as typed",
-    Action.NUDGE: "sent with a guideline",
-    Action.CONFIRM: "asked you first",
-    Action.BLOCK: "not sent",
-    Action.HOLD: "the guard gave no verdict",
-}
-SOURCES: dict[RuleSource, str] = {
-    "": "",
-    "model": "written by the guard",
-    "writer": "from the rule writer",
-    "rulebook": "from the rulebook",
-    "user": "from your rules",
-    "general": "the general rule",
+_UNSENT = {
+    StopReason.BLOCKED: "not sent",
+    StopReason.STOPPED: "not sent",
+    StopReason.FAILED: "not sent",
+    StopReason.WITHDRAWN: "taken back, not sent",
 }
 
 
@@ -73,29 +63,6 @@ def flag_class(verdict: Verdict | None) -> str:
 
 
 FLAG_CLASSES = ("flag-none", "flag-unread", *(f"flag-{level.name.lower()}" for level in Severity))
-
-
-def certainty_words(verdict: Verdict | None) -> str:
-    """The certainty as a percentage, or an empty string."""
-    certainty = verdict.certainty if verdict else None
-    return "" if certainty is None else percent(certainty)
-
-
-def percent(share: float) -> str:
-    """A share as a percentage that never claims to be certain."""
-    if 0 < share < 0.01:
-        return "<1 %"
-    if 0.99 < share < 1:
-        return ">99 %"
-    return f"{share * 100:.0f} %"
-
-
-_UNSENT = {
-    StopReason.BLOCKED: "not sent",
-    StopReason.STOPPED: "not sent",
-    StopReason.FAILED: "not sent",
-    StopReason.WITHDRAWN: "taken back, not sent",
-}
 
 
 def outcome(turn: Turn) -> str:

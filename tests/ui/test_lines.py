@@ -11,7 +11,8 @@ from oa_chat.ui.guard_text import Report, bars, folded, sent_text
 from oa_chat.ui.header import HeaderState, header_line
 from oa_chat.ui.help import KEYS
 from oa_chat.ui.status import StatusState, status_line
-from oa_chat.ui.wording import SYMBOLS, UNCHECKED_SYMBOL, UNREAD_SYMBOL, percent, strip
+from oa_chat.ui.wording import UNCHECKED_SYMBOL, strip
+from oa_chat.wording import SYMBOLS, UNREAD_SYMBOL, percent
 from tests.ui.stand_in import CASUAL, FLAGGED, NONE
 
 NAME = "a-very-long-model-name-of-sixty-characters-q4_k_m-instruct-2507"
