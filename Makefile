@@ -1,5 +1,5 @@
 # Two commands are enough: `make run` opens the chat, `make test` runs the tests.
-# Each first makes .venv ready (installer/bootstrap.py), which takes no time when it already is.
+# Each first makes .venv ready (.ci/installer/bootstrap.py), which takes no time when it already is.
 
 PYTHON ?= python3
 ARGS ?=
@@ -23,7 +23,7 @@ help: ## Show this list
 
 define ready
 @command -v $(PYTHON) >/dev/null || { echo 'oa-chat needs Python 3.11 or newer ($(PYTHON) was not found).' >&2; exit 1; }
-@$(PYTHON) -E -s installer/bootstrap.py $(1)
+@$(PYTHON) -E -s .ci/installer/bootstrap.py $(1)
 endef
 
 run:
@@ -57,4 +57,4 @@ dev:
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
-	find oa_chat converters tests installer -name __pycache__ -type d -prune -exec rm -rf {} +
+	find oa_chat converters tests .ci -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-INSTALLER = ROOT / "installer"
+INSTALLER = ROOT / ".ci" / "installer"
 
 
 @pytest.fixture(autouse=True)

@@ -91,7 +91,11 @@ def test_source_package_can_build_the_wheel_and_run_the_tests(built: Path) -> No
         names = {name.split("/", 1)[1] for name in archive.getnames()}
     assert package_data() <= names
     assert {"Makefile", "constraints.txt", "LICENSE", "README.md", "pyproject.toml"} <= names
-    assert {"installer/bootstrap.py", "installer/llama-slim.cmake", "tests/conftest.py"} <= names
+    assert {
+        ".ci/installer/bootstrap.py",
+        ".ci/installer/llama-slim.cmake",
+        "tests/conftest.py",
+    } <= names
     assert not [name for name in names if name.startswith((".venv", ".git/"))]
 
 
