@@ -110,6 +110,7 @@ def build_session(settings: Settings, store_path: Path, *, resume: bool = False)
         guard=guard,
         store=store,
         policy=settings.policy.policy(),
+        overrides=settings.policy.overrides(),
         sampling=settings.sampling,
         system_prompt=settings.chat.system_prompt,
         starter=settings.chat.model == catalog.STARTER.name,

@@ -77,14 +77,17 @@ class PolicySettings(_Section, frozen=True):
     profile: Profile = DEFAULT_PROFILE  # type: ignore[assignment]
     levels: LevelSettings = LevelSettings()
 
-    def policy(self) -> Policy:
-        """The profile with the levels that were changed."""
-        overrides = {
+    def overrides(self) -> dict[Severity, Action]:
+        """The levels that were changed."""
+        return {
             level: Action(action)
             for level in Severity
             if (action := getattr(self.levels, level.label.strip("_"))) is not None
         }
-        return PROFILES[self.profile].with_overrides(overrides)
+
+    def policy(self) -> Policy:
+        """The profile with the levels that were changed."""
+        return PROFILES[self.profile].with_overrides(self.overrides())
 
 
 class HelpSettings(_Section, frozen=True):

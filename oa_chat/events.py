@@ -38,6 +38,8 @@ class Sending:
 
     sent: str
     """The user's turn as sent, with the guideline."""
+    guideline: str
+    """The rule at the end of it, as sent; empty if there is none."""
     seen: str
     """The same with the marks of the model's template around it."""
     prompt_tokens: int

@@ -104,11 +104,13 @@ def defuse(text: str) -> str:
 def compose_sent(typed: str, guideline: str) -> str:
     """The user's turn as it is sent: the typed text, defused, and the guideline if there is one.
 
-    The format is fixed by the design: ``<user text>\\n\\n[Guideline: <rule>]``. The rule becomes
-    one line without square brackets, since it may have been written by a model.
+    The format is fixed by the design: ``<user text>\\n\\n[Guideline: <rule>]``.
     """
     text = defuse(typed)
-    if not guideline:
-        return text
-    rule = " ".join(guideline.translate(_ROUND).split())
-    return f"{text}\n\n[Guideline: {rule}]"
+    rule = one_rule(guideline)
+    return f"{text}\n\n[Guideline: {rule}]" if rule else text
+
+
+def one_rule(guideline: str) -> str:
+    """A rule as it is sent: one line without square brackets, since a model may have written it."""
+    return " ".join(guideline.translate(_ROUND).split())

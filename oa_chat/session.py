@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -36,8 +36,17 @@ from oa_chat.events import (
 from oa_chat.guards.guard import Guard
 from oa_chat.inflight import InFlight, StopRequested, Withdrawn
 from oa_chat.loading import Loadable, load_side_by_side
-from oa_chat.policy import Action, Policy, compose_sent, decide, defuse
+from oa_chat.policy import (
+    PROFILES,
+    Action,
+    Policy,
+    compose_sent,
+    decide,
+    defuse,
+    one_rule,
+)
 from oa_chat.store import Store
+from oa_chat.verdict import Severity
 
 _T = TypeVar("_T")
 _SAVE_SECONDS = 0.25
@@ -54,6 +63,8 @@ class ChatSetup:
     """None if the user runs without a guard."""
     store: Store
     policy: Policy
+    overrides: Mapping[Severity, Action] = field(default_factory=dict)
+    """Actions of single levels that hold under every profile."""
     sampling: Sampling = field(default_factory=Sampling)
     system_prompt: str = ""
     starter: bool = False
@@ -73,6 +84,7 @@ class ChatSession:
 
     def __init__(self, setup: ChatSetup, conversation: Conversation | None = None) -> None:
         self.policy = setup.policy
+        self._overrides = setup.overrides
         self.sampling = setup.sampling
         self.chat_name = setup.chat_name
         self.starter = setup.starter
@@ -110,6 +122,10 @@ class ChatSession:
         conversation = self._started_conversation()
         self.store.switch_guard(conversation.id, off)
         self._conversation = replace(conversation, guard_off=off)
+
+    def choose_policy(self, name: str) -> None:
+        """Go on under another profile; the user's own actions for single levels stay."""
+        self.policy = PROFILES[name].with_overrides(self._overrides)
 
     def new_conversation(self) -> None:
         """Begin a new conversation, judged again."""
@@ -252,6 +268,7 @@ class ChatSession:
         flight.prompted(prompted.tokens)
         return Sending(
             sent=flight.turn.sent or "",
+            guideline=one_rule(flight.decision.guideline) if flight.decision else "",
             seen=prompted.tail,
             prompt_tokens=prompted.tokens,
             cached_tokens=flight.cached_tokens,

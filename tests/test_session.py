@@ -108,6 +108,7 @@ async def test_a_flagged_message_is_nudged(
     assert chat.seen == [[Message("user", sent)]]
     sending = next(event for event in events if isinstance(event, Sending))
     assert sending.sent == sent
+    assert sending.guideline == RULE
     assert sent in sending.seen
     assert session.conversation.turns[0].user == SEED
 
@@ -440,3 +441,13 @@ async def test_a_store_that_fails_at_the_end_is_told(
     last = events[-1]
     assert isinstance(last, Failed)
     assert last.error.message == "The disk is full."
+
+
+async def test_another_policy_keeps_the_users_own_levels(
+    guard: ScriptedGuard, chat: ScriptedChat, path: Path
+) -> None:
+    session = make(guard, chat, path, overrides={Severity.CAUTION: Action.BLOCK})
+    session.choose_policy("relaxed")
+    guard.verdicts = [verdict(Severity.CAUTION)]
+    assert isinstance((await send(session, SEED))[-1], NotSent)
+    assert session.policy.name.split()[0] == "relaxed"
