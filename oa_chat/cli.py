@@ -96,11 +96,13 @@ def ask(context: click.Context, /, text: str | None, as_json: bool, yes: bool, *
     from oa_chat.assembly import build_session
     from oa_chat.commands.ask import AskOptions
     from oa_chat.commands.ask import ask as send
+    from oa_chat.commands.help import help_lines
 
     flags = _flags(context, said)
     message = _message(text)
-    session = build_session(flags.settings(), flags.store_path())
-    options = AskOptions(as_json=as_json, yes=yes, debug=flags.debug)
+    settings = flags.settings()
+    session = build_session(settings, flags.store_path())
+    options = AskOptions(as_json, yes, lambda: help_lines(settings))
     context.exit(asyncio.run(send(session, message, options)))
 
 
@@ -132,7 +134,7 @@ def check(
     if jsonl and texts:
         raise UsageError("--jsonl reads standard input; leave out the texts.")
     if jsonl:
-        context.exit(asyncio.run(check_jsonl(guard, policy, sys.stdin.buffer)))
+        context.exit(asyncio.run(check_jsonl(guard, policy)))
     messages = [_message(text) for text in texts or (None,)]
     context.exit(asyncio.run(check_texts(guard, policy, messages, as_json=as_json)))
 

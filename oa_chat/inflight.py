@@ -6,14 +6,12 @@ Holds the turn, the reply's pieces, the running prefill and the times. It decide
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from oa_chat.conversation import StopReason, Timing, Turn
 from oa_chat.engine.protocol import Done, Prefilled
-from oa_chat.errors import OaChatError
 from oa_chat.policy import Decision
 
 _T = TypeVar("_T")
@@ -42,7 +40,7 @@ class InFlight:
         self.ended = False
         self.reply: list[str] = []
         self.unsaved: list[str] = []
-        self.saved = started
+        self.saved = float("-inf")
         """When the reply was last written to disk."""
         self._started = started
         self._first_token: float | None = None
@@ -87,8 +85,9 @@ class InFlight:
         if self._prefill is None:
             return
         self._prefill.cancel()
-        with contextlib.suppress(asyncio.CancelledError, OaChatError):
-            await self._prefill
+        await asyncio.wait({self._prefill})
+        if not self._prefill.cancelled():
+            self._prefill.exception()  # seen, and of no interest any more
 
     @property
     def cached_tokens(self) -> int:
@@ -112,13 +111,6 @@ class InFlight:
             self._first_token = now
         self.reply.append(text)
         self.unsaved.append(text)
-
-    def unsaved_text(self, now: float) -> str:
-        """The text that is not on disk yet; it counts as saved from now on."""
-        text = "".join(self.unsaved)
-        self.unsaved.clear()
-        self.saved = now
-        return text
 
     def end(self, reason: StopReason, done: Done | None = None) -> Turn:
         """The turn in its final state."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from oa_chat.backend import OnProgress
 from oa_chat.engine.protocol import ModelInfo
-from oa_chat.errors import OaChatError
+from oa_chat.errors import OaChatError, unexpected
 from oa_chat.events import LoadEvent, LoadFailed, Loading, Ready
 
 
@@ -44,5 +44,9 @@ async def _load(part: str, model: Loadable, events: asyncio.Queue[LoadEvent]) ->
         info = await model.load(lambda done, total: events.put_nowait(Loading(part, done, total)))
     except OaChatError as error:
         events.put_nowait(LoadFailed(part, error))
-        return
-    events.put_nowait(Ready(part, info.name, info.device, info.context, info.load_ms, info.note))
+    except Exception as error:  # noqa: BLE001 - who waits for this part must hear of it
+        events.put_nowait(LoadFailed(part, unexpected(error)))
+    else:
+        events.put_nowait(
+            Ready(part, info.name, info.device, info.context, info.load_ms, info.note)
+        )

@@ -18,7 +18,7 @@ from typing import TypeVar
 from oa_chat.backend import ChatBackend
 from oa_chat.conversation import Conversation, Message, StopReason, Turn
 from oa_chat.engine.protocol import Done, Piece, Prefilled, Progress, Prompted, Sampling
-from oa_chat.errors import OaChatError, StoreError
+from oa_chat.errors import OaChatError, StoreError, unexpected
 from oa_chat.events import (
     Answer,
     Ask,
@@ -133,7 +133,10 @@ class ChatSession:
         self._skipped = 0
 
     def stop(self) -> None:
-        """End the running message soon: its stream ends with `Stopped`."""
+        """End the running message soon: its stream ends with `Stopped`.
+
+        A message that was handed over a moment ago and does not run yet counts as running.
+        """
         self._stop.set()
         if self._replying:
             self.chat.cancel()
@@ -159,10 +162,10 @@ class ChatSession:
 
     async def send(self, text: str, ask: Ask) -> AsyncGenerator[Event, None]:
         """Send a message; the events end with Finished, Stopped, NotSent or Failed."""
-        self._stop.clear()
         try:
             flight = InFlight(self._add_turn(text), self._clock())
         except StoreError as error:
+            self._stop.clear()
             yield Failed(Turn(id=0, user=text, stop_reason=StopReason.FAILED), error)
             return
         try:
@@ -172,9 +175,13 @@ class ChatSession:
                     yield event
         except OaChatError as error:
             yield Failed(self._fail(flight, error), error)
+        except Exception as error:  # noqa: BLE001 - a bug must not lose what was typed
+            bug = unexpected(error)
+            yield Failed(self._fail(flight, bug), bug)
         finally:
             await flight.end_prefill()
             self._settle(flight)
+            self._stop.clear()
 
     async def _carry(self, flight: InFlight, ask: Ask) -> AsyncGenerator[Event, None]:
         """Carry a saved message through judgement and reply."""
@@ -242,6 +249,8 @@ class ChatSession:
         try:
             async with contextlib.aclosing(self.chat.reply(transcript, self.sampling)) as answers:
                 async for answer in answers:
+                    if self._stop.is_set():
+                        self.chat.cancel()
                     event = self._follow(flight, answer)
                     if event is not None:
                         yield event
@@ -254,7 +263,7 @@ class ChatSession:
             now = self._clock()
             flight.take(answer.text, now)
             if now - flight.saved >= _SAVE_SECONDS:
-                self.store.append_reply(flight.turn.id, flight.unsaved_text(now))
+                self._save_pieces(flight, now)
             return Token(answer.text, answer.tokens)
         if isinstance(answer, Prompted):
             self._skipped += answer.skipped
@@ -263,6 +272,12 @@ class ChatSession:
             turn = self._end(flight, _STOPS[answer.stop], answer)
             return Stopped(turn) if answer.stop == "cancelled" else Finished(turn)
         return None
+
+    def _save_pieces(self, flight: InFlight, now: float) -> None:
+        """Write what came since the last time; later, if another program holds the file."""
+        flight.saved = now
+        if self.store.append_reply(flight.turn.id, "".join(flight.unsaved)):
+            flight.unsaved.clear()
 
     def _sending(self, flight: InFlight, prompted: Prompted) -> Sending:
         flight.prompted(prompted.tokens)

@@ -8,6 +8,7 @@ programs may use the same file.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from oa_chat.verdict import Verdict
 SCHEMA_VERSION = 1
 _BUSY_SECONDS = 5.0
 _TITLE_LENGTH = 60
+_ASIDE = "Move the file away, or choose another folder with --data-dir."
 
 _SCHEMA = """
 CREATE TABLE conversation (
@@ -79,6 +81,7 @@ class Store:
                 "Choose another one with --data-dir or OA_CHAT_DATA_DIR.",
             ) from error
         with self._translated():
+            self._make_private()
             self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             self._prepare()
 
@@ -97,6 +100,11 @@ class Store:
                 for statement in _SCHEMA.split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _make_private(self) -> None:
+        """A new file is readable for its owner alone, whatever folder it lies in."""
+        with contextlib.suppress(OSError):  # SQLite says it better
+            self.path.touch(mode=0o600, exist_ok=True)
 
     def close(self) -> None:
         """Close the file."""
@@ -186,10 +194,22 @@ class Store:
                 (sent, action.value if action else None, turn_id),
             )
 
-    def append_reply(self, turn_id: int, text: str) -> None:
-        """Add a piece of a reply that is still streaming. Costs the same at any length."""
+    def append_reply(self, turn_id: int, text: str) -> bool:
+        """Add a piece of a reply that is still streaming. Costs the same at any length.
+
+        False if another program holds the file just now: a reply must not wait for it.
+        """
         with self._translated():
-            self._db.execute("INSERT INTO piece (turn_id, text) VALUES (?, ?)", (turn_id, text))
+            self._db.execute("PRAGMA busy_timeout = 0")
+            try:
+                self._db.execute("INSERT INTO piece (turn_id, text) VALUES (?, ?)", (turn_id, text))
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                return False
+            finally:
+                self._db.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
+        return True
 
     def finish_turn(self, turn: Turn) -> None:
         """Write a turn's final state and drop its streamed pieces."""
@@ -270,11 +290,13 @@ class Store:
             yield
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}.", _hint(str(error))) from error
-        except UnicodeEncodeError as error:
-            raise StoreError(
-                "The message holds half a character (a lone surrogate) and cannot be saved.",
-                "Type or paste it again.",
-            ) from error
+        except (msgspec.MsgspecError, ValueError) as error:
+            if isinstance(error, UnicodeEncodeError):
+                raise StoreError(
+                    "The message holds half a character (a lone surrogate) and cannot be saved.",
+                    "Type or paste it again.",
+                ) from error
+            raise StoreError(f"{self.path} holds something unreadable: {error}.", _ASIDE) from error
 
 
 def title_of(typed: str) -> str:
@@ -307,7 +329,7 @@ def _hint(reason: str) -> str:
     if "locked" in reason:
         return "Another program is using the file; try again in a moment."
     if "malformed" in reason or "not a database" in reason:
-        return "Move the file away, or choose another folder with --data-dir."
+        return _ASIDE
     return "Choose another folder with --data-dir if this goes on."
 
 

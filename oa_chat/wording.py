@@ -46,6 +46,22 @@ def percent(share: float) -> str:
     return f"{share * 100:.0f} %"
 
 
+def not_sent(action: Action) -> str:
+    """Why a message was not sent, and what to do, outside the screen."""
+    if action is Action.CONFIRM:
+        return "Not sent. Word it differently, or send it with the guideline."
+    if action is Action.HOLD:
+        return "Not sent: the guard gave no verdict. Try again, or see what `oa-chat doctor` says."
+    return "Not sent: the policy blocks it. Word it differently, or choose another --policy."
+
+
+def left_out(turns: int) -> str:
+    """That the oldest turns no longer fit into the model's context."""
+    if turns == 1:
+        return "The oldest turn no longer fits and was left out."
+    return f"The oldest {turns} turns no longer fit and were left out."
+
+
 def symbol(verdict: Verdict) -> str:
     """The symbol of a verdict's level."""
     return UNREAD_SYMBOL if verdict.severity is None else SYMBOLS[verdict.severity]

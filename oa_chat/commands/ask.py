@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from oa_chat.commands.lines import LineReader
 from oa_chat.commands.report import verdict_fields, verdict_lines
-from oa_chat.errors import OaChatError
+from oa_chat.errors import GuardError, OaChatError
 from oa_chat.events import (
     Answer,
     Checked,
@@ -28,10 +30,10 @@ from oa_chat.events import (
 from oa_chat.policy import Action
 from oa_chat.printable import printable
 from oa_chat.session import ChatSession
+from oa_chat.wording import left_out, not_sent
 
 EXIT_NOT_SENT = 8
 """The policy asks first, or blocks, and nobody said yes."""
-EXIT_GUARD = 6
 _INTERRUPTED = 130
 
 
@@ -42,7 +44,8 @@ class AskOptions:
     as_json: bool = False
     yes: bool = False
     """Send with the guideline where the policy would ask."""
-    debug: bool = False
+    help_lines: Callable[[], Sequence[str]] = tuple
+    """Where a person can get help."""
 
 
 class _Printer:
@@ -61,9 +64,11 @@ class _Printer:
             self.result["verdict"] = verdict_fields(event.verdict, event.decision)
             if event.verdict.flagged and not self._options.as_json:
                 _say("\n".join(verdict_lines(event.verdict, event.decision)))
+                if event.decision.show_help:
+                    _say("\n".join(printable(line) for line in self._options.help_lines()))
         elif isinstance(event, Sending):
             if event.newly_skipped:
-                _say(f"The oldest {event.newly_skipped} turns no longer fit and were left out.")
+                _say(left_out(event.newly_skipped))
         elif isinstance(event, Token):
             if not self._options.as_json:
                 _write(printable(event.text) if sys.stdout.isatty() else event.text)
@@ -75,9 +80,10 @@ class _Printer:
             self._finish(event)
         elif isinstance(event, NotSent):
             held = event.decision.action is Action.HOLD
-            self.exit_code = EXIT_GUARD if held else EXIT_NOT_SENT
+            self.exit_code = GuardError.exit_code if held else EXIT_NOT_SENT
             self.result["stop_reason"] = event.turn.stop_reason.value
-            _say(_not_sent(event))
+            hint = " (--yes does.)" if event.decision.action is Action.CONFIRM else ""
+            _say(not_sent(event.decision.action) + hint)
         elif isinstance(event, Failed):
             self.result["stop_reason"] = event.turn.stop_reason.value
             self.result["reply"] = event.turn.reply
@@ -114,8 +120,9 @@ async def ask(session: ChatSession, text: str, options: AskOptions) -> int:
         return await _answer(checked, options)
 
     try:
-        async for event in session.send(text, answer):
-            printer.follow(event)
+        async with aclosing(session.send(text, answer)) as events:
+            async for event in events:
+                printer.follow(event)
     finally:
         await session.close()
     if options.as_json:
@@ -135,16 +142,8 @@ async def _answer(checked: Checked, options: AskOptions) -> Answer:
     question = "Send it with this rule as a guideline?" if confirm else "Send it unchecked?"
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    reply = await LineReader().line() or ""
+    reply = await LineReader().text() or ""
     return Answer.SEND if reply.strip().lower() in {"y", "yes"} else Answer.WITHDRAW
-
-
-def _not_sent(event: NotSent) -> str:
-    if event.decision.action is Action.CONFIRM:
-        return "Not sent. Use --yes to send it with the guideline, or word it differently."
-    if event.decision.action is Action.HOLD:
-        return "Not sent: the guard gave no verdict. Try again, or see what `oa-chat doctor` says."
-    return "Not sent: the policy blocks it. Word it differently, or choose another --policy."
 
 
 def _say(text: str) -> None:

@@ -6,28 +6,25 @@ producer that writes line by line gets each answer at once.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from queue import Empty, Queue
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import msgspec
 
+from oa_chat.commands.lines import LineReader
 from oa_chat.commands.report import verdict_fields, verdict_lines
 from oa_chat.conversation import Message
+from oa_chat.errors import GuardError
 from oa_chat.guards.guard import Guard
 from oa_chat.policy import Policy, decide
 from oa_chat.printable import printable
 from oa_chat.verdict import Verdict
 
 EXIT_BAD_LINES = 1
-EXIT_GUARD = 6
 _BATCH = 64
-_WAITING_LINES = 1024
 
 
 class _Context(msgspec.Struct, frozen=True):
@@ -72,16 +69,18 @@ async def check_texts(
         if len(texts) > 1:
             print(("\n" if number else "") + printable(_shortened(text)))
         print("\n".join(verdict_lines(verdict, decide(verdict, policy))))
-    return 0 if all(verdict.readable for verdict in verdicts) else EXIT_GUARD
+    return 0 if all(verdict.readable for verdict in verdicts) else GuardError.exit_code
 
 
-async def check_jsonl(guard: Guard, policy: Policy, source: BinaryIO) -> int:
+async def check_jsonl(guard: Guard, policy: Policy) -> int:
     """Judge JSON lines; one line out for each good line in. The exit code."""
-    bad = failed = 0
+    bad = failed = number = 0
+    reader = LineReader()
     try:
         await guard.load()
-        batches = _batches(source)
-        while batch := await asyncio.to_thread(next, batches, None):
+        while raw_lines := await reader.batch(_BATCH):
+            batch = [_parse(raw, number + at) for at, raw in enumerate(raw_lines, 1) if raw.strip()]
+            number += len(raw_lines)
             lines = [line for line in batch if isinstance(line, _Line)]
             for line in batch:
                 if isinstance(line, _Bad):
@@ -96,40 +95,7 @@ async def check_jsonl(guard: Guard, policy: Policy, source: BinaryIO) -> int:
         await guard.close()
     if bad:
         print(f"{bad} {'line' if bad == 1 else 'lines'} could not be read", file=sys.stderr)
-    return EXIT_BAD_LINES if bad else EXIT_GUARD if failed else 0
-
-
-def _batches(source: BinaryIO) -> Iterator[list[_Line | _Bad]]:
-    """Parsed lines in lists of what is waiting, at most `_BATCH` each. Blank lines are skipped."""
-    waiting: Queue[bytes | None] = Queue(_WAITING_LINES)
-    threading.Thread(target=_read_lines, args=(source, waiting), daemon=True).start()
-    number = 0
-    ended = False
-    while not ended:
-        raw_lines = [waiting.get()]
-        while len(raw_lines) < _BATCH and raw_lines[-1] is not None:
-            try:
-                raw_lines.append(waiting.get_nowait())
-            except Empty:
-                break
-        batch: list[_Line | _Bad] = []
-        for raw in raw_lines:
-            if raw is None:
-                ended = True
-                break
-            number += 1
-            if raw.strip():
-                batch.append(_parse(raw, number))
-        if batch:
-            yield batch
-
-
-def _read_lines(source: BinaryIO, waiting: Queue[bytes | None]) -> None:
-    try:
-        for raw in source:
-            waiting.put(raw)
-    finally:
-        waiting.put(None)
+    return EXIT_BAD_LINES if bad else GuardError.exit_code if failed else 0
 
 
 _DECODER = msgspec.json.Decoder(_Line)

@@ -2,7 +2,7 @@
 
 `asyncio.to_thread(sys.stdin.readline)` would keep the program from leaving on Ctrl+C until one
 more Enter. The thread here is a daemon and reads the file descriptor itself, so that it holds no
-lock of the interpreter's own stdin at exit. Lines typed ahead are kept.
+lock of the interpreter's own stdin at exit. It reads ahead, but not without bounds.
 """
 
 from __future__ import annotations
@@ -14,36 +14,50 @@ import sys
 import threading
 
 _CHUNK = 65_536
+_AHEAD = 1024
+"""Lines read ahead of whoever takes them."""
 
 
 class LineReader:
     """Standard input, line by line. One for each program, made where a loop runs."""
 
     def __init__(self) -> None:
-        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
         self._loop = asyncio.get_running_loop()
         self._thread: threading.Thread | None = None
+        self._ended = False
 
-    async def line(self) -> str | None:
-        """The next line without its end; None when there are no more."""
+    async def text(self) -> str | None:
+        """The next line as text, without its end; None when there are no more."""
+        lines = await self.batch(1)
+        return lines[0].removesuffix(b"\r").decode("utf-8", "replace") if lines else None
+
+    async def batch(self, most: int) -> list[bytes]:
+        """The lines that are waiting, at least one and at most `most`; none at the end."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._read, daemon=True)
             self._thread.start()
-        line = await self._lines.get()
-        if line is None:
-            self._lines.put_nowait(None)
-        return line
+        lines: list[bytes] = []
+        while not self._ended and len(lines) < most and not (lines and self._lines.empty()):
+            line = await self._lines.get()
+            if line is None:
+                self._ended = True
+            else:
+                lines.append(line)
+        return lines
 
     def _read(self) -> None:
-        rest = b""
-        while chunk := os.read(sys.stdin.fileno(), _CHUNK):
-            *whole, rest = (rest + chunk).split(b"\n")
-            for line in whole:
-                self._put(line.removesuffix(b"\r").decode("utf-8", "replace"))
-        if rest:
-            self._put(rest.decode("utf-8", "replace"))
-        self._put(None)
+        with contextlib.suppress(RuntimeError, OSError):  # the loop, or stdin, may be closed
+            parts: list[bytes] = []
+            while chunk := os.read(sys.stdin.fileno(), _CHUNK):
+                first, *others = chunk.split(b"\n")
+                parts.append(first)
+                for other in others:
+                    self._put(b"".join(parts))
+                    parts = [other]
+            if rest := b"".join(parts):
+                self._put(rest)
+            self._put(None)
 
-    def _put(self, line: str | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
-            self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
+    def _put(self, line: bytes | None) -> None:
+        asyncio.run_coroutine_threadsafe(self._lines.put(line), self._loop).result()

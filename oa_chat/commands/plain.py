@@ -10,9 +10,11 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 
 from oa_chat.commands.lines import LineReader
 from oa_chat.commands.report import verdict_lines
+from oa_chat.errors import OaChatError
 from oa_chat.events import (
     Answer,
     Checked,
@@ -28,15 +30,17 @@ from oa_chat.events import (
 from oa_chat.policy import Action
 from oa_chat.printable import printable
 from oa_chat.session import ChatSession
+from oa_chat.wording import left_out, not_sent
 
 _HELP = """\
 Type a message and press Enter. A backslash at the end of a line continues it on the next.
 /new begins a new conversation. /sent shows what was sent to the model last.
 /guard off and /guard on switch the guard for this conversation. /quit leaves."""
 
+_COMMANDS = {"/help", "/new", "/sent", "/guard on", "/guard off"}
+"""Anything else that begins with a slash is a message."""
 _ANSWERS = {
     "s": Answer.SEND,
-    "e": Answer.EDIT,
     "w": Answer.WITHDRAW,
     "r": Answer.RETRY,
     "o": Answer.GUARD_OFF,
@@ -63,35 +67,45 @@ class PlainChat:
         self._input = LineReader()
         for notice in notices:
             _line(notice)
-        async for event in self._session.load():
-            if isinstance(event, Ready):
-                _line(f"Ready: {event.part} {printable(event.name)} on {event.device}.")
-            elif isinstance(event, LoadFailed):
-                _line(f"The {event.part} model did not load: {printable(str(event.error))}")
+        async with aclosing(self._session.load()) as events:
+            async for event in events:
+                if isinstance(event, Ready):
+                    _line(f"Ready: {event.part} {printable(event.name)} on {event.device}.")
+                elif isinstance(event, LoadFailed):
+                    _line(f"The {event.part} model did not load: {printable(str(event.error))}")
         _line("Type /help for help.")
         while (text := await self._read("You: ")) is not None:
-            if text.startswith("/"):
-                if not self._command(text.strip()):
-                    break
-            elif text.strip():
+            command = text.strip()
+            if command == "/quit":
+                break
+            if command in _COMMANDS:
+                self._obey(command)
+            elif command:
                 await self._send(text)
         return 0
 
-    def _command(self, text: str) -> bool:
-        """Do what a command says; False to leave."""
-        if text == "/quit":
-            return False
-        if text == "/new":
+    def _obey(self, command: str) -> None:
+        """Do what a command says."""
+        if command == "/new":
             self._session.new_conversation()
             _line("A new conversation.")
-        elif text == "/sent":
+        elif command == "/sent":
             _line(printable(self._seen) or "Nothing was sent yet.")
-        elif text in {"/guard on", "/guard off"}:
-            self._session.switch_guard(off=text.endswith("off"))
-            _line("The guard is off for this conversation." if text.endswith("off") else "On.")
-        else:
+        elif command == "/help":
             _line(_HELP)
-        return True
+        else:
+            self._switch_guard(off=command == "/guard off")
+
+    def _switch_guard(self, *, off: bool) -> None:
+        if self._session.guard is None:
+            _line("There is no guard. Leave with /quit and start without --guard none.")
+            return
+        try:
+            self._session.switch_guard(off)
+        except OaChatError as error:
+            _line(f"That did not work: {printable(str(error))}")
+            return
+        _line(f"The guard is {'off' if off else 'on'} for this conversation.")
 
     async def _send(self, text: str) -> None:
         loop = asyncio.get_running_loop()
@@ -99,8 +113,9 @@ class PlainChat:
         if handled:
             loop.add_signal_handler(signal.SIGINT, self._session.stop)
         try:
-            async for event in self._session.send(text, self._ask):
-                self._follow(event)
+            async with aclosing(self._session.send(text, self._ask)) as events:
+                async for event in events:
+                    self._follow(event)
         finally:
             if handled:
                 loop.remove_signal_handler(signal.SIGINT)
@@ -111,14 +126,15 @@ class PlainChat:
         elif isinstance(event, Sending):
             self._seen = event.seen
             if event.newly_skipped:
-                _line(f"The oldest {event.newly_skipped} turns no longer fit and were left out.")
+                _line(left_out(event.newly_skipped))
             _write("Reply: ")
         elif isinstance(event, Token):
             _write(printable(event.text))
         elif isinstance(event, Stopped):
             _line("\nStopped. What came so far is kept.")
         elif isinstance(event, NotSent):
-            _line("Not sent." if event.decision.action is not Action.BLOCK else _BLOCKED)
+            blocked = event.decision.action is Action.BLOCK
+            _line(not_sent(event.decision.action) if blocked else "Not sent.")
         elif isinstance(event, Failed):
             _line(f"\nThat did not work: {printable(str(event.error))}")
         else:
@@ -133,9 +149,9 @@ class PlainChat:
     async def _ask(self, checked: Checked) -> Answer:
         held = checked.decision.action is Action.HOLD
         question = (
-            "Retry (r), send it unchecked once (s), switch the guard off (o), or edit it (e)? "
+            "Retry (r), send it unchecked once (s), switch the guard off (o), or withdraw it (w)? "
             if held
-            else "Send it with the rule as a guideline (s), edit it (e), or withdraw it (w)? "
+            else "Send it with the rule as a guideline (s), or withdraw it (w)? "
         )
         reply = await self._read(question)
         return _ANSWERS.get((reply or "").strip().lower()[:1], Answer.WITHDRAW)
@@ -145,15 +161,12 @@ class PlainChat:
         lines: list[str] = []
         while True:
             _write(prompt if not lines else "... ")
-            line = await self._input.line()
+            line = await self._input.text()
             if line is None:
                 return None
             if not line.endswith("\\"):
                 return "\n".join([*lines, line])
             lines.append(line[:-1])
-
-
-_BLOCKED = "Not sent: the policy blocks it. Word it differently, or choose another --policy."
 
 
 def _line(text: str) -> None:
