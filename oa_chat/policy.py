@@ -6,11 +6,11 @@ sends anything or stores anything.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from oa_chat.imitation import defuse
 from oa_chat.verdict import Severity, Verdict
 
 
@@ -82,23 +82,7 @@ def decide(verdict: Verdict, policy: Policy) -> Decision:
     return Decision(action, guideline, reason, verdict.severity is Severity.INTERVENTION)
 
 
-_UNSEEN = "[\\s\u200b-\u200f\u2060-\u206f\ufeff\u00ad]*"
-"""White space and characters that do not show."""
-_IMITATION = re.compile(
-    r"[\[［]" + rf"(?={_UNSEEN}{_UNSEEN.join('guideline')}{_UNSEEN}[:：])", re.IGNORECASE
-)
-"""An opening bracket with what looks like the word and its colon behind it."""
-
-
 _ROUND = str.maketrans("[]［］", "()()")
-
-
-def defuse(text: str) -> str:
-    """The text with anything that imitates a guideline made harmless: ``[`` becomes ``(``.
-
-    Deterministic, so that a transcript that was sent once stays byte-identical.
-    """
-    return _IMITATION.sub("(", text)
 
 
 def compose_sent(typed: str, guideline: str) -> str:

@@ -34,17 +34,10 @@ from oa_chat.events import (
     Token,
 )
 from oa_chat.guards.guard import Guard
+from oa_chat.imitation import defuse
 from oa_chat.inflight import InFlight, StopRequested, Withdrawn
 from oa_chat.loading import Loadable, load_side_by_side
-from oa_chat.policy import (
-    PROFILES,
-    Action,
-    Policy,
-    compose_sent,
-    decide,
-    defuse,
-    one_rule,
-)
+from oa_chat.policy import PROFILES, Action, Policy, compose_sent, decide, one_rule
 from oa_chat.store import Store
 from oa_chat.verdict import Severity
 
