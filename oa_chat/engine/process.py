@@ -51,6 +51,7 @@ from oa_chat.engine.protocol import (
     Write,
     Written,
 )
+from oa_chat.engine.turn import NotStopped, Tally, Turn
 from oa_chat.errors import EngineError, OaChatError
 
 Stream = AsyncGenerator[Prompted | Progress | Piece | Done, None]
@@ -71,7 +72,7 @@ class Limits:
     guard: float = 30.0
     """For everything else."""
     cancel: float = 2.0
-    """From a cancellation to the request's last answer."""
+    """From a cancellation to the request's last answer, loading included."""
     close: float = 0.5
 
 
@@ -99,7 +100,7 @@ class Engine:
         self._child: Child | None = None
         self._lock = asyncio.Lock()
         self._number = 0
-        self._running = 0
+        self._turn: Turn | None = None
         self._closed = 0
 
     @property
@@ -109,7 +110,7 @@ class Engine:
 
     async def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
         """Load the model unless it is loaded; callers at the same time share one start."""
-        async with self._turn(on_progress):
+        async with self._turn_for(None, on_progress):
             assert self.info is not None
             return self.info
 
@@ -162,14 +163,18 @@ class Engine:
         return (await self._last(request, Written, self._limits.guard)).outputs
 
     def cancel(self) -> None:
-        """Ask the running request to stop soon; it ends with its usual last answer."""
-        if self._child and self._running:
-            self._child.send(Cancel(id=self._running))
+        """Ask the running request to stop soon; it ends with its usual last answer.
+
+        An engine that does not answer within `Limits.cancel` is ended. A stream ends with `Done`
+        even then; other requests fail. Loading for its own sake goes on.
+        """
+        if self._turn:
+            self._turn.cancel(self._limits.cancel)
 
     async def close(self) -> None:
         """End the process; a running request fails. The engine may be used again."""
         self._closed += 1
-        if self._child and self._running:
+        if self._child and self._turn and self._turn.runs:
             await self._child.kill()
         async with self._lock:  # a request that ran has failed by now
             child, self._child, self.info = self._child, None, None
@@ -185,7 +190,7 @@ class Engine:
     async def _last(self, request: Request, kind: type[_Answer], silence: float) -> _Answer:
         """The last answer of a request that is not streamed."""
         async with (
-            self._turn() as child,
+            self._turn_for(request) as child,
             aclosing(self._exchange(child, request, silence)) as answers,
         ):
             async for answer in answers:
@@ -193,15 +198,35 @@ class Engine:
                     return answer
         raise EngineError("The engine gave another answer than expected.")
 
+    async def _stream(self, request: Reply | Complete, silence: float) -> Stream:
+        tally = Tally()
+        try:
+            async with (
+                self._turn_for(request) as child,
+                aclosing(self._exchange(child, request, silence)) as answers,
+            ):
+                async for answer in answers:
+                    tally.take(answer)
+                    if isinstance(answer, Prompted | Progress | Piece | Done):
+                        yield answer
+        except NotStopped:
+            yield tally.cancelled(request.id)
+
     @asynccontextmanager
-    async def _turn(self, on_progress: OnProgress | None = None) -> AsyncIterator[Child]:
-        """The engine for one request alone, with the model loaded."""
+    async def _turn_for(
+        self, request: Request | None, on_progress: OnProgress | None = None
+    ) -> AsyncIterator[Child]:
+        """The engine for one request alone, with the model loaded; None is for loading alone."""
         closed = self._closed
         async with self._lock:
-            if self._child is None or not self._child.alive or self.info is None:
-                await self._start(closed, on_progress)
-            assert self._child is not None
-            yield self._child
+            self._turn = Turn(cancellable=request is not None)
+            try:
+                if self._child is None or not self._child.alive or self.info is None:
+                    await self._start(closed, on_progress)
+                assert self._child is not None
+                yield self._child
+            finally:
+                self._turn = None
 
     async def _start(self, closed: int, on_progress: OnProgress | None) -> None:
         """Start a process and load the model, unless `close` was called since `closed`."""
@@ -231,25 +256,16 @@ class Engine:
             if self.info is None:
                 await child.kill()
 
-    async def _stream(self, request: Reply | Complete, silence: float) -> Stream:
-        async with (
-            self._turn() as child,
-            aclosing(self._exchange(child, request, silence)) as answers,
-        ):
-            async for answer in answers:
-                if isinstance(answer, Prompted | Progress | Piece | Done):
-                    yield answer
-
     async def _exchange(
         self, child: Child, request: Request, silence: float
     ) -> AsyncGenerator[Answer, None]:
         """Send a request and yield its answers; if left early, see it cancelled."""
-        ended = False
-        self._running = request.id
-        child.send(request)
+        turn, ended = self._turn, False
+        assert turn is not None
+        turn.start(child, request)
         try:
             while not ended:
-                answer = await child.answer(silence)
+                answer = await turn.answer(child, silence)
                 if answer.id != request.id:
                     continue  # the end of a request that was cancelled
                 ended = isinstance(answer, (*_LAST, Refused))
@@ -261,18 +277,18 @@ class Engine:
             self.info = self.info if child.alive else None
             raise
         finally:
-            self._running = 0
+            turn.end()
             if not ended:
-                await self._settle(child, request)
+                await self._settle(child, request, turn.deadline(self._limits.cancel))
 
-    async def _settle(self, child: Child, request: Request) -> None:
+    async def _settle(self, child: Child, request: Request, deadline: float) -> None:
         """Have a request cancelled; a process that does not listen, or still loads, is ended."""
         if isinstance(request, Load):
             await child.kill()
             return
         child.send(Cancel(id=request.id))
         try:
-            async with asyncio.timeout(self._limits.cancel):
+            async with asyncio.timeout_at(deadline):
                 while True:
                     answer = await child.answer(self._limits.cancel)
                     if answer.id == request.id and isinstance(answer, (*_LAST, Refused)):

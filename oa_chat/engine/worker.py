@@ -81,6 +81,7 @@ class Inbox:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._decode = msgspec.json.Decoder(Request).decode
+        self._open: set[int] = set()
         self._cancelled: set[int] = set()
         self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
 
@@ -99,8 +100,10 @@ class Inbox:
             print(f"engine: not a request: {error}", file=sys.stderr)  # noqa: T201
             return
         if isinstance(request, Cancel):
-            self._cancelled.add(request.id)
+            if request.id in self._open:  # else it has ended
+                self._cancelled.add(request.id)
         else:
+            self._open.add(request.id)
             self.requests.put(request)
 
     def cancelled(self, number: int) -> Cancelled:
@@ -109,10 +112,9 @@ class Inbox:
         return lambda: number in cancelled
 
     def forget(self, number: int) -> None:
-        """Request `number` has ended."""
-        for other in list(self._cancelled):
-            if other <= number:
-                self._cancelled.discard(other)
+        """Request `number` has ended. Others may wait and be cancelled, with lower numbers too."""
+        self._open.discard(number)
+        self._cancelled.discard(number)
 
 
 def serve(inbox: Inbox, emit: Emit) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -12,12 +13,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
-from oa_chat.engine.child import condense, describe_end
-from oa_chat.engine.process import Engine, Limits
-from oa_chat.engine.protocol import Piece, Segment
+from oa_chat.engine.child import Child, condense, describe_end
+from oa_chat.engine.process import Engine, Limits, Stream
+from oa_chat.engine.protocol import (
+    Answer,
+    Cancel,
+    Classify,
+    Done,
+    Piece,
+    Prompted,
+    Request,
+    Segment,
+)
+from oa_chat.engine.worker import Inbox
 from oa_chat.errors import EngineDied, EngineError, EngineSilent
 from tests.engine.local import GREEDY, HELLO, LONG, text_of
 
@@ -117,6 +129,98 @@ async def _complete(engine: Engine) -> str:
     return "".join([str(answer) async for answer in engine.complete([Segment("a")], GREEDY)])
 
 
+async def _all_of(answers: Stream) -> list[Answer]:
+    return [answer async for answer in answers]
+
+
+async def test_a_stuck_engine_can_be_cancelled(new_engine: MakeEngine) -> None:
+    engine = new_engine(context=8192, limits=Limits(cancel=0.2))
+    seen: list[Answer] = []
+    async for answer in engine.reply(HELLO, LONG):
+        if isinstance(answer, Piece) and not any(isinstance(one, Piece) for one in seen):
+            assert engine.pid is not None
+            os.kill(engine.pid, signal.SIGSTOP)
+            engine.cancel()
+        seen.append(answer)
+    done = seen[-1]
+    assert isinstance(done, Done)
+    pieces = [answer for answer in seen if isinstance(answer, Piece)]
+    assert isinstance(seen[0], Prompted)
+    assert (done.stop, done.tokens) == ("cancelled", sum(piece.tokens for piece in pieces))
+    assert done.used == seen[0].tokens + done.tokens
+    assert (engine.pid, engine.info) == (None, None)
+    assert await text_of(engine)
+
+
+async def test_an_engine_that_goes_on_talking_can_be_cancelled(
+    new_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = new_engine(context=20_000, limits=Limits(cancel=0.2))
+    send = Child.send
+
+    def deaf(self: Child, request: Request) -> None:
+        if not isinstance(request, Cancel):
+            send(self, request)
+
+    monkeypatch.setattr(Child, "send", deaf)
+    async for answer in engine.reply(HELLO, msgspec.structs.replace(LONG, max_tokens=19_000)):
+        if isinstance(answer, Piece):
+            engine.cancel()  # at every piece: only the first counts
+    assert isinstance(answer, Done)
+    assert answer.stop == "cancelled"
+    assert engine.pid is None
+
+
+async def test_a_stuck_prefill_that_is_cancelled_fails(new_engine: MakeEngine) -> None:
+    engine = new_engine(limits=Limits(cancel=0.2))
+    await engine.load()
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGSTOP)
+    task = asyncio.create_task(engine.prefill(HELLO))
+    await asyncio.sleep(0)
+    engine.cancel()
+    with pytest.raises(EngineSilent, match="did not stop"):
+        await task
+    assert await text_of(engine)
+
+
+@pytest.mark.parametrize("started", [False, True])
+async def test_cancelled_while_the_model_is_loaded_again(
+    new_engine: MakeEngine, started: bool
+) -> None:
+    engine = new_engine(context=8192, limits=Limits(cancel=60))
+    task = asyncio.create_task(_all_of(engine.reply(HELLO, LONG)))
+    await asyncio.sleep(0)
+    if started:
+        await _until_started(engine)
+    engine.cancel()
+    *_, done = await task
+    assert isinstance(done, Done)
+    assert done.stop == "cancelled"  # not after 2000 tokens
+    assert engine.pid is not None
+    assert await text_of(engine)
+
+
+async def test_cancelled_while_loading_is_stuck(new_engine: MakeEngine) -> None:
+    engine = new_engine(limits=Limits(cancel=0.2))
+    task = asyncio.create_task(_all_of(engine.reply(HELLO, LONG)))
+    os.kill(await _until_started(engine), signal.SIGSTOP)
+    engine.cancel()
+    (done,) = await task
+    assert isinstance(done, Done)
+    assert (done.stop, done.tokens) == ("cancelled", 0)
+    assert (engine.pid, engine.info) == (None, None)
+    assert await text_of(engine)
+
+
+async def test_loading_for_its_own_sake_is_not_cancelled(new_engine: MakeEngine) -> None:
+    engine = new_engine(limits=Limits(cancel=0))
+    task = asyncio.create_task(engine.load())
+    await _until_started(engine)
+    engine.cancel()
+    assert (await task) == engine.info
+
+
 async def test_closing(new_engine: MakeEngine) -> None:
     engine = new_engine(context=8192)
     await engine.close()  # never started
@@ -210,6 +314,18 @@ def test_no_orphan_is_left(starter: Path, stopped: bool) -> None:
     parent.stdout.close()
     psutil.wait_procs([child], timeout=5)
     assert not child.is_running()
+
+
+def test_a_cancellation_outlives_the_end_of_another_request() -> None:
+    """A model that is loaded again for a request has the higher number of the two."""
+    inbox = Inbox(io.BytesIO())
+    for request in (Cancel(id=3), Classify(id=3, passages=[]), Cancel(id=3), Cancel(id=4)):
+        inbox._take(msgspec.json.encode(request))
+    inbox.forget(7)
+    assert inbox.cancelled(3)()
+    inbox.forget(3)
+    assert not inbox.cancelled(3)()
+    assert not inbox._cancelled  # nor is anything kept of requests that are not known
 
 
 def test_how_processes_end() -> None:
