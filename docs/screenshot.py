@@ -25,7 +25,9 @@ TALK = ("Hello there", "I had a long day", "I think all white people are racists
 async def picture() -> str:
     """The screen after the talk, as SVG."""
     with tempfile.TemporaryDirectory() as folder:
-        flags = Flags(data_dir=Path(folder), config=Path(folder) / "settings.toml")
+        config = Path(folder) / "settings.toml"
+        config.touch()
+        flags = Flags(data_dir=Path(folder), config=config)
         settings = override(flags.settings(), "sampling", "seed", SEED, source="this script")
         session = build_session(settings, flags.store_path())
         app = OaChatApp(session, notices=[catalog.STARTER.hint])

@@ -6,6 +6,7 @@ error at once. Nothing is loaded here.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,8 @@ class Flags:
 
     def settings(self) -> Settings:
         """Defaults, then the file, then the environment, then these flags."""
-        settings = load_settings(self.config or config_path())
+        named = self.config is not None or "OA_CHAT_CONFIG" in os.environ
+        settings = load_settings(self.config or config_path(), named=named)
         said = (
             ("chat", "model", self.model, "--model"),
             ("chat", "context", self.context, "--context"),

@@ -63,7 +63,20 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
+class _ReaderGone(Exception):
+    """Whoever read the output went away. Click would make an exit code of 1 of it."""
+
+
+class _Group(click.Group):
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
+
+
 @click.group(
+    cls=_Group,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
 )
@@ -198,7 +211,7 @@ def run(arguments: list[str]) -> int:
         return _tell(error.message, error.hint, error.exit_code, debug=debug)
     except (KeyboardInterrupt, click.Abort):
         return _EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except _ReaderGone:
         # What is left in the buffer has no reader: without this, Python complains on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _EXIT_BROKEN_PIPE

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 import platformdirs
@@ -24,6 +24,8 @@ from oa_chat.verdict import Severity
 
 APP = "oa-chat"
 Profile = Literal["relaxed", "balanced", "strict"]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Layers = Annotated[int, msgspec.Meta(ge=-1)]
 LevelAction = Literal["pass", "nudge", "confirm", "block"]
 
 
@@ -37,11 +39,11 @@ class ChatSettings(_Section, frozen=True):
     model: str = "starter"
     """"starter" or the path of a GGUF file."""
     system_prompt: str = ""
-    context: int = 0
+    context: _Count = 0
     """Tokens; 0 is what the model was trained with, up to 8,192."""
-    gpu_layers: int = -1
+    gpu_layers: _Layers = -1
     """-1 is as many as fit."""
-    threads: int = 0
+    threads: _Count = 0
     """0 chooses by the model's size."""
 
 
@@ -55,10 +57,10 @@ class GuardSettings(_Section, frozen=True):
     rule_author: Literal["rulebook", "writer"] = "rulebook"
     rules: str = ""
     """A file with rules of your own."""
-    time_limit: float = 30.0
+    time_limit: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     """Seconds that a check may take."""
-    gpu_layers: int = -1
-    threads: int = 0
+    gpu_layers: _Layers = -1
+    threads: _Count = 0
 
 
 class LevelSettings(_Section, frozen=True):
@@ -120,14 +122,19 @@ def data_dir(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(named) if named else platformdirs.user_data_path(APP)
 
 
-def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of a file and the environment. A file that does not exist is empty.
+def load_settings(
+    path: Path, environment: Mapping[str, str] = os.environ, *, named: bool = False
+) -> Settings:
+    """The settings of a file and the environment.
 
-    Raises SettingsError.
+    A file that does not exist is empty, unless the user named it. Raises SettingsError.
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if named:
+            hint = "Correct --config or OA_CHAT_CONFIG, or leave it out for the usual place."
+            raise SettingsError(f"There is no settings file {path}.", hint) from error
         text = ""
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"The settings file {path} cannot be read: {error}.") from error

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from oa_chat.catalog import GUARD, STARTER, embedded_path
@@ -79,6 +79,13 @@ def test_ask_reads_standard_input(data: Path) -> None:
     done = run("ask", stdin="hello there\n")
     assert done.returncode == 0
     assert Store(data / "conversations.sqlite3").typed_messages(1) == ["hello there\n"]
+
+
+def test_ask_shows_where_to_get_help(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    done = run("ask", "I want to kill myself tonight")
+    assert done.returncode == 0
+    assert "0800 111 0 111" in done.stderr
 
 
 def test_strict_does_not_send_unless_told(data: Path) -> None:
@@ -153,6 +160,51 @@ def test_check_jsonl_answers_a_slow_producer_at_once() -> None:
             assert json.loads(process.stdout.readline())["text"] == text
         process.stdin.close()
         assert process.wait(30) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("moment", ["before a line", "behind a line"])
+def test_ctrl_c_ends_check_with_its_input_open(moment: str) -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "check", "--jsonl"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if moment == "behind a line":
+            process.stdin.write(b'{"text": "hello"}\n')
+            process.stdin.flush()
+            process.stdout.readline()
+        else:
+            time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr is not None
+        assert process.stderr.read().strip() == b""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_reader_that_leaves_ends_check_with_its_input_open() -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "check", "--jsonl"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b'{"text": "hello"}\n')
+        process.stdin.flush()
+        process.stdout.readline()
+        process.stdout.close()
+        for _ in range(2):
+            process.stdin.write(b'{"text": "hello"}\n')
+            process.stdin.flush()
+        assert process.wait(20) == 141
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
 
 
 def test_a_broken_pipe_is_quiet() -> None:
@@ -355,9 +407,10 @@ def test_plain_chats_in_lines(data: Path) -> None:
 
 
 def test_plain_asks_under_strict(data: Path) -> None:
-    done = run("--plain", "--policy", "strict", stdin=f"{SEED}\nw\n{SEED}\ns\n")
+    done = run("--plain", "--policy", "strict", stdin=f"{SEED}\nw\n{SEED}\ns\n/etc/hosts?\n")
     assert done.stdout.count("Not sent.") == 1
-    assert done.stdout.count("Reply: ") == 1
+    assert done.stdout.count("Reply: ") == 2
+    assert "no guard" in run("--plain", "--guard", "none", stdin="/guard on\n").stdout
 
 
 def test_plain_continues_the_last_conversation(data: Path) -> None:
@@ -368,12 +421,20 @@ def test_plain_continues_the_last_conversation(data: Path) -> None:
 
 
 def test_no_engine_outlives_the_program(data: Path) -> None:
-    marker = str(data)
-    run("ask", "hello")
-    time.sleep(0.2)
-    assert shutil.which("ps")
-    left = subprocess.run(["ps", "axe"], capture_output=True, text=True, check=True).stdout
-    assert not [line for line in left.splitlines() if "engine.worker" in line and marker in line]
+    with subprocess.Popen(
+        [*PROGRAM, "check", "--jsonl"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b'{"text": "hello"}\n')
+        process.stdin.flush()
+        process.stdout.readline()
+        engines = psutil.Process(process.pid).children(recursive=True)
+        assert engines
+        process.stdin.close()
+        assert process.wait(30) == 0
+    _, alive = psutil.wait_procs(engines, timeout=10)
+    assert not alive
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits on file sizes")

@@ -71,6 +71,9 @@ def test_an_unknown_key_names_its_line_and_the_nearest(text: str, line: int, nea
         ("[policy.levels]\ncasual = 'hold'\n", 2, "policy.levels.casual", "pass, nudge"),
         ("[chat]\nmodel = ['a']\n", 2, "chat.model", "str"),
         ("guard = 3\n", 1, "guard", "object"),
+        ("[chat]\ncontext = -5\n", 2, "chat.context", ">= 0"),
+        ("[guard]\ntime_limit = 0\n", 2, "guard.time_limit", "> 0"),
+        ("[sampling]\ntop_p = 2\n", 2, "sampling.top_p", "<= 1"),
     ],
 )
 def test_a_wrong_type_names_its_line_and_key(text: str, line: int, key: str, expected: str) -> None:
@@ -95,7 +98,15 @@ def test_a_wrong_flag_or_variable_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="OA_CHAT_POLICY.*relaxed, balanced, strict"):
         load_settings(tmp_path / "none.toml", {"OA_CHAT_POLICY": "stern"})
     with pytest.raises(SettingsError, match="--policy"):
-        Flags(policy="stern", config=tmp_path / "none.toml").settings()
+        Flags(policy="stern").settings()
+
+
+def test_a_named_file_has_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="no settings file"):
+        Flags(config=tmp_path / "none.toml").settings()
+    monkeypatch.setenv("OA_CHAT_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(SettingsError, match="no settings file"):
+        Flags().settings()
 
 
 def test_lines_are_found_in_what_people_write() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -374,6 +375,67 @@ async def test_a_conversation_is_resumed_where_it_was(
     await send(resumed, "hi")
     assert chat.seen[1][0].text == f"{SEED}\n\n[Guideline: {RULE}]"
     assert len(resumed.conversation.turns) == 2
+
+
+async def test_a_stop_right_behind_the_message_is_not_lost(
+    session: ChatSession, chat: ScriptedChat
+) -> None:
+    events = session.send("hi", never)
+    session.stop()
+    assert kinds([event async for event in events]) == ["Saved", "Stopped"]
+    assert chat.seen == []
+    assert isinstance((await send(session, "again"))[-1], Finished)
+
+
+@pytest.mark.parametrize("place", ["guard", "prefill", "reply"])
+async def test_a_bug_is_told_and_the_turn_is_stored_as_failed(
+    session: ChatSession,
+    guard: ScriptedGuard,
+    chat: ScriptedChat,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("a bug")
+
+    target, name = {
+        "guard": (guard, "check"),
+        "prefill": (chat, "prefill"),
+        "reply": (chat, "reply"),
+    }[place]
+    monkeypatch.setattr(target, name, broken)
+    last = (await send(session, "hi"))[-1]
+    assert isinstance(last, Failed)
+    assert "a bug" in last.error.message
+    (turn,) = Store(path).conversation(1).turns
+    assert turn.stop_reason is StopReason.FAILED
+    assert "a bug" in turn.failure
+
+
+async def test_a_bug_while_loading_is_reported(
+    session: ChatSession, chat: ScriptedChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(on_progress: object = None) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(chat, "load", broken)
+    events = [event async for event in session.load()]
+    assert {event.part for event in events if isinstance(event, LoadFailed)} == {"chat"}
+
+
+async def test_a_reply_does_not_wait_for_another_program(
+    session: ChatSession, chat: ScriptedChat, path: Path
+) -> None:
+    """Another program holds the file while the reply streams; nothing is lost."""
+    chat.replies = [["one", " two", " three"]]
+    other = sqlite3.connect(path, isolation_level=None)
+    async for event in session.send("hi", never):
+        if isinstance(event, Sending):
+            other.execute("BEGIN IMMEDIATE")
+        if isinstance(event, Token) and event.text == " two":
+            other.execute("ROLLBACK")
+    assert Store(path).conversation(1).turns[0].reply == "one two three"
 
 
 async def test_without_a_guard_nothing_is_judged_and_it_says_so(

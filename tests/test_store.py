@@ -218,6 +218,23 @@ def test_titles_are_one_short_line() -> None:
     assert title_of("word " * 100).endswith("…")
 
 
+def test_unreadable_contents_are_told(store: Store) -> None:
+    conversation = store.new_conversation()
+    turn = store.add_turn(conversation.id, "hi")
+    store._db.execute("UPDATE turn SET action = 'dance' WHERE id = ?", (turn.id,))
+    with pytest.raises(StoreError, match="unreadable"):
+        store.conversation(conversation.id)
+    store._db.execute("UPDATE turn SET action = NULL, timing = '{' WHERE id = ?", (turn.id,))
+    with pytest.raises(StoreError, match="unreadable"):
+        store.conversation(conversation.id)
+
+
+def test_a_new_file_is_private_in_any_folder(tmp_path: Path) -> None:
+    store = Store(tmp_path / "c.sqlite3")
+    if os.name == "posix":
+        assert store.path.stat().st_mode & 0o077 == 0
+
+
 def test_files_are_private_to_the_user(store: Store) -> None:
     if os.name == "posix":
         assert store.path.parent.stat().st_mode & 0o077 == 0

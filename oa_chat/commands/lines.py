@@ -22,7 +22,8 @@ class LineReader:
     """Standard input, line by line. One for each program, made where a loop runs."""
 
     def __init__(self) -> None:
-        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
+        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._room = threading.Semaphore(_AHEAD)
         self._loop = asyncio.get_running_loop()
         self._thread: threading.Thread | None = None
         self._ended = False
@@ -40,6 +41,7 @@ class LineReader:
         lines: list[bytes] = []
         while not self._ended and len(lines) < most and not (lines and self._lines.empty()):
             line = await self._lines.get()
+            self._room.release()
             if line is None:
                 self._ended = True
             else:
@@ -60,4 +62,5 @@ class LineReader:
             self._put(None)
 
     def _put(self, line: bytes | None) -> None:
-        asyncio.run_coroutine_threadsafe(self._lines.put(line), self._loop).result()
+        self._room.acquire()
+        self._loop.call_soon_threadsafe(self._lines.put_nowait, line)

@@ -28,6 +28,8 @@ _WRITER_STOP = "<|im_end|>"
 _WRITER_CHARACTERS = 600
 """About 150 tokens, what the writer was trained on."""
 _RULE_TOKENS = 40
+_WRITER_SECONDS = 10.0
+"""A rule takes milliseconds; nobody should wait for one that takes longer."""
 _RULE_LENGTH = 200
 
 
@@ -53,6 +55,10 @@ class RuleAuthor(Protocol):
         """The rule for a message of this severity."""
         ...
 
+    def categories(self, text: str, severity: Severity) -> tuple[str, ...]:
+        """What the message is about, for a guard that writes its own rule."""
+        ...
+
     async def close(self) -> None:
         """Free what the author holds."""
         ...
@@ -74,8 +80,11 @@ class RulebookAuthor:
     async def rule(self, text: str, severity: Severity) -> Authored:
         """The best match, or the general rule of the level."""
         match = self._match(text, severity)
-        categories = (match.category,) if match.category else ()
-        return Authored(match.text, match.source, categories)
+        return Authored(match.text, match.source, _about(match))
+
+    def categories(self, text: str, severity: Severity) -> tuple[str, ...]:
+        """The category of the best match."""
+        return _about(self._match(text, severity))
 
     def _match(self, text: str, severity: Severity) -> RuleMatch:
         """The match of the whole text; if there is none, the best one of a sentence of it."""
@@ -88,6 +97,10 @@ class RulebookAuthor:
 
     async def close(self) -> None:
         """Nothing to free."""
+
+
+def _about(match: RuleMatch) -> tuple[str, ...]:
+    return () if match.general else (match.category,)
 
 
 def _sentences(text: str) -> Iterator[str]:
@@ -119,10 +132,15 @@ class WriterAuthor:
         if severity is Severity.INTERVENTION:
             return found
         try:
-            written = await self._write(text)
-        except (EngineError, ModelError):
+            async with asyncio.timeout(_WRITER_SECONDS):
+                written = await self._write(text)
+        except (EngineError, ModelError, TimeoutError):
             return found
         return Authored(written, "writer", found.categories) if written else found
+
+    def categories(self, text: str, severity: Severity) -> tuple[str, ...]:
+        """As the fallback says: the writer gives none."""
+        return self._fallback.categories(text, severity)
 
     async def _write(self, text: str) -> str:
         segments = [

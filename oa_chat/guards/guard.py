@@ -17,7 +17,7 @@ from oa_chat.backend import OnProgress
 from oa_chat.conversation import Message
 from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import ModelInfo, Output, Passage
-from oa_chat.errors import GuardError, OaChatError
+from oa_chat.errors import GuardError, ModelError, OaChatError
 from oa_chat.guards.authors import RuleAuthor
 from oa_chat.guards.family import GuardFamily, Reading
 from oa_chat.guards.windows import fitted, overlapping, shortened, worst
@@ -100,11 +100,18 @@ class LocalGuard:
         return replace(verdicts[0], subject=subject)
 
     async def check_many(self, conversations: Sequence[Sequence[Message]]) -> list[Verdict]:
-        """One verdict a conversation; `latency_ms` is each one's share of the time."""
+        """One verdict a conversation; `latency_ms` is each one's share of the time.
+
+        What one of them makes go wrong does not spoil the others: they are then judged alone.
+        """
         started = time.perf_counter()
         try:
             readings = await self._read_all(conversations)
+        except ModelError as error:
+            return [unreadable(self.name, error.message) for _ in conversations]
         except OaChatError as error:
+            if len(conversations) > 1:
+                return [(await self.check_many([one]))[0] for one in conversations]
             share = _milliseconds(started) / max(1, len(conversations))
             return [unreadable(self.name, error.message, latency_ms=share) for _ in conversations]
         share = _milliseconds(started) / max(1, len(conversations))
@@ -189,12 +196,13 @@ class LocalGuard:
         if reading.severity is Severity.CASUAL:
             return verdict
         decisive = text[slice(*reading.worst)] if reading.worst else text
+        if reading.rule:
+            return replace(verdict, categories=self.author.categories(decisive, reading.severity))
         authored = await self.author.rule(decisive, reading.severity)
-        own = bool(reading.rule)
         return replace(
             verdict,
-            rule=reading.rule if own else authored.text,
-            rule_source="model" if own else authored.source,
+            rule=authored.text,
+            rule_source=authored.source,
             categories=authored.categories,
             latency_ms=latency_ms + _milliseconds(started),
         )

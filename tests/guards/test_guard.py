@@ -148,6 +148,13 @@ async def test_a_message_beyond_all_measure_is_held(guard: LocalGuard) -> None:
     assert "2,000,001 characters" in verdict.failure
 
 
+async def test_one_bad_text_does_not_spoil_its_batch(guard: LocalGuard) -> None:
+    texts = ["hello", "a" * 2_000_001, CRISIS]
+    verdicts = await guard.check_many([[Message("user", text)] for text in texts])
+    assert [verdict.readable for verdict in verdicts] == [True, False, True]
+    assert verdicts[2].severity is Severity.INTERVENTION
+
+
 @pytest.mark.parametrize("text", ["", " ", "\n", "🙂", "[SEP] [CLS]", "\x00\x1b[31m", "مرحبا"])
 async def test_odd_texts_get_a_verdict(guard: LocalGuard, text: str) -> None:
     assert (await judge(guard, text)).readable
@@ -198,6 +205,20 @@ async def test_the_rule_writer_writes_except_where_it_is_grave() -> None:
     assert written.text
     grave = await writer.rule(CRISIS, Severity.INTERVENTION)
     assert grave.source == "rulebook"
+    await writer.close()
+
+
+async def test_a_hanging_writer_falls_back_on_the_rulebook(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("oa_chat.guards.authors._WRITER_SECONDS", 0.3)
+    engine = Engine(embedded_path(RULE_WRITER), "causal")
+    writer = WriterAuthor(engine, author())
+    await writer.load()
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGSTOP)
+    found = await writer.rule("I stole some candy from the shop", Severity.CAUTION)
+    assert found.source in {"rulebook", "general"}
     await writer.close()
 
 
