@@ -20,9 +20,9 @@ _HEAD = """# Commands
 This page is written by `python docs/make_commands.py` from the program's own help.
 
 Options can stand before or after the name of a command. Replies and results go to standard output,
-everything else to standard error. The settings file, `OA_CHAT_MODEL`, `OA_CHAT_GUARD`,
-`OA_CHAT_POLICY`, `OA_CHAT_CONFIG` and `OA_CHAT_DATA_DIR` say the same things as the flags; a flag
-beats the environment, and the environment beats the file.
+everything else to standard error. `OA_CHAT_MODEL`, `OA_CHAT_GUARD`, `OA_CHAT_POLICY`,
+`OA_CHAT_CONFIG` and `OA_CHAT_DATA_DIR` say the same as the flags of that name. A flag beats the
+environment, and the environment beats the [settings file](settings.md).
 """
 
 _EXIT_CODES = """## Exit codes

@@ -2,11 +2,14 @@
 
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from oa_chat.cli import main
+from oa_chat.config import Settings, parse_settings
 from oa_chat.guards.registry import FAMILIES
 from oa_chat.policy import PROFILES
 from oa_chat.verdict import Severity
@@ -58,6 +61,20 @@ def test_the_guards_page_names_every_family() -> None:
     text = (ROOT / "docs" / "guards.md").read_text(encoding="utf-8")
     for family in FAMILIES:
         assert f"| `{family}` |" in text
+
+
+def test_the_settings_page_has_every_setting_and_its_default() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    text = page.split("```toml")[1].split("```")[0]
+    assert parse_settings(text, Path("settings.md")) == Settings()
+    uncommented = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
+    named = tomllib.loads(uncommented)
+    expected = msgspec.to_builtins(Settings())
+    assert {section: set(table) for section, table in named.items()} == {
+        section: set(table) for section, table in expected.items()
+    }
+    assert set(named["policy"]["levels"]) == set(expected["policy"]["levels"])
+    parse_settings(uncommented, Path("settings.md"))
 
 
 def test_nothing_names_a_machine() -> None:
