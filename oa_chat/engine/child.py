@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from oa_chat.engine.command import command, environment
 from oa_chat.engine.protocol import Answer, Request
 from oa_chat.errors import EngineDied, EngineError, EngineSilent
 
@@ -42,15 +41,14 @@ class Child:
     @classmethod
     async def start(cls, name: str) -> Child:
         """Start a process; `name` is the model's, for messages. Raises `EngineError`."""
-        command = [sys.executable, "-P", "-m", "oa_chat.engine.worker"]
         try:
             process = await asyncio.create_subprocess_exec(
-                *command,
+                *command("oa_chat.engine.worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 limit=LONGEST_LINE,
-                env=_environment(),
+                env=environment(),
                 **_apart(),
             )
         except OSError as error:
@@ -154,13 +152,6 @@ class Child:
         assert stderr is not None
         while data := await stderr.read(4096):
             self._last_words = (self._last_words + data)[-_LAST_WORDS:]
-
-
-def _environment() -> dict[str, str]:
-    """The parent's, with this very package importable, wherever the program was started."""
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"}
 
 
 def _apart() -> dict[str, Any]:
