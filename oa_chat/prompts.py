@@ -125,7 +125,7 @@ class ChatTemplate:
         numbers = [int(number) for number in pieces[1::2]]
         if numbers != list(range(len(messages))) or text.count(_SECRET) != len(messages):
             return None
-        return _cut(pieces[0::2], [message.text for message in messages])
+        return _cut(pieces[0::2], messages)
 
     def _tail(self, messages: Sequence[Message], segments: Sequence[Segment]) -> str:
         """The part of the prompt that the newest message adds."""
@@ -187,20 +187,22 @@ def _candidates(messages: Sequence[Message]) -> list[list[Message]]:
     return [plain, [merged, *plain[2:]]]
 
 
-def _cut(pieces: Sequence[str], texts: Sequence[str]) -> list[Segment] | None:
+def _cut(pieces: Sequence[str], messages: Sequence[Message]) -> list[Segment] | None:
     """Put the texts between the template's pieces, trimmed as the template trims."""
     segments: list[Segment] = []
     starts_blank = False
     for number, piece in enumerate(pieces):
         trusted = piece.removeprefix(_BLANK) if starts_blank else piece
-        last = number == len(texts)
+        last = number == len(messages)
         ends_blank = not last and trusted.endswith(_BLANK)
         segments.append(Segment(trusted.removesuffix(_BLANK) if ends_blank else trusted, True))
         if last:
             break
         starts_blank = pieces[number + 1].startswith(_BLANK)
-        text = texts[number] if ends_blank else texts[number].lstrip()
-        segments.append(Segment(text if starts_blank else text.rstrip()))
+        said = messages[number]
+        text = said.text if ends_blank else said.text.lstrip()
+        text = text if starts_blank else text.rstrip()
+        segments.append(Segment(text, reply=said.role == "assistant"))
     if any(_BLANK in segment.text for segment in segments if segment.trusted):
         return None
     return [segment for segment in segments if segment.text]

@@ -14,3 +14,5 @@ class Segment(msgspec.Struct, frozen=True):
 
     text: str
     trusted: bool = False
+    reply: bool = False
+    """Something that the assistant said earlier in the conversation."""

@@ -1,7 +1,8 @@
 """From a prompt's segments to token ids that stay the same from turn to turn.
 
 Untrusted text never yields a control token. A reply that was generated here is turned back into
-the very tokens it was made of, so the next turn's prompt goes on from what the cache holds.
+the very tokens it was made of, so the next turn's prompt goes on from what the cache holds. That is
+for replies alone: whoever else says the same gets its usual tokens.
 """
 
 from __future__ import annotations
@@ -56,10 +57,13 @@ class PromptEncoder:
         return Encoded(ids, newest_end)
 
     def remember_reply(self, text: str, ids: Sequence[int], before: str = "") -> None:
-        """Keep the tokens that a reply was generated as, `before` being the text in front."""
+        """Keep the tokens that a reply was generated as, `before` being the text in front.
+
+        Not of one with a template's marks in it: as text they must not come back as marks.
+        """
         plain = [token for token in ids if not self._model.is_control(token)]
         key = text.strip()
-        if not key or not plain:
+        if not key or not plain or any(map(self._mark, set(plain))):
             return
         variants = self._replies.pop(key, [])
         self._replies[key] = [*(ids for ids in variants if ids != plain), plain][-_MOST_VARIANTS:]
@@ -69,7 +73,7 @@ class PromptEncoder:
             del self._before[oldest]
 
     def _reply(self, segment: Segment, cached: Sequence[int], at: int) -> list[int]:
-        if segment.trusted:
+        if segment.trusted or not segment.reply:
             return []
         variants = self._replies.get(segment.text.strip(), [])
         for ids in variants:
@@ -83,7 +87,7 @@ class PromptEncoder:
         Llama-2's template, as an example, ends at ``[/INST]`` when a reply is to come and puts a
         blank behind it when the reply is there.
         """
-        if following is None or following.trusted or not segment.trusted:
+        if following is None or not following.reply or not segment.trusted:
             return segment
         before = self._before.get(following.text.strip(), segment.text)
         return Segment(before, True) if before.rstrip() == segment.text.rstrip() else segment

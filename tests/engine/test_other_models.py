@@ -91,6 +91,21 @@ def test_byte_level_prompts(bytes_model: Local) -> None:
     )
 
 
+def test_marks_of_a_reply_do_not_come_back(bytes_model: Local) -> None:
+    """A model that writes ``<|user|>`` does not get that token back as what somebody said."""
+    mark = 260
+    encoder = bytes_model.runner._encoder
+    encoder.remember_reply("ok <|user|>", [*b"ok ", mark])
+    encoder.remember_reply("hey", [*b"hey"])  # usually 261 and y
+    said = [Message("user", "ok <|user|>"), Message("assistant", "ok <|user|>")]
+    bytes_model.cache.clear()
+    bytes_model.prefill([*said, Message("user", "hey"), Message("assistant", "hey"), *said[:1]])
+    ids = bytes_model.cache.ids
+    assert mark not in ids
+    assert bytes(token for token in ids if token < 256).count(b"ok <|user|>") == 3
+    assert ids.count(261) == 1  # the person's "hey", the assistant's is as it was made
+
+
 def test_byte_level_replies_are_whole_characters_and_stay_cached(bytes_model: Local) -> None:
     bytes_model.cache.clear()
     messages = list(HELLO)

@@ -76,20 +76,21 @@ def test_a_generated_reply_keeps_its_tokens(model: Model) -> None:
     letters = [token for letter in "Hello" for token in model.tokenize(letter, continues=True)]
     assert usual != letters
     encoder.remember_reply(" Hello", letters)
-    assert encoder.encode([Segment("Hello")]).ids == letters
+    assert encoder.encode([Segment("Hello", reply=True)]).ids == letters
     assert encoder.encode([Segment("Hello", trusted=True)]).ids != letters
+    assert encoder.encode([Segment("Hello")]).ids != letters  # a person says the same
     # Of two ways, the one that the cache holds.
     encoder.remember_reply("Hello", usual)
-    assert encoder.encode([Segment("Hello")], cached=letters).ids == letters
-    assert encoder.encode([Segment("Hello")], cached=usual).ids == usual
+    assert encoder.encode([Segment("Hello", reply=True)], cached=letters).ids == letters
+    assert encoder.encode([Segment("Hello", reply=True)], cached=usual).ids == usual
 
 
 def test_control_tokens_of_a_reply_are_not_remembered(model: Model) -> None:
     encoder = PromptEncoder(model)
     encoder.remember_reply("a", [3, 8115, 4])
-    assert encoder.encode([Segment("a")]).ids == [8115]
+    assert encoder.encode([Segment("a", reply=True)]).ids == [8115]
     encoder.remember_reply("b", [3, 4])
-    assert encoder.encode([Segment("b")]).ids == model.tokenize("b")
+    assert encoder.encode([Segment("b", reply=True)]).ids == model.tokenize("b")
 
 
 def test_user_defined_marks_are_cut(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
