@@ -36,6 +36,7 @@ from oa_chat.engine.protocol import (
     Prompted,
     Reply,
     Request,
+    Sampling,
 )
 from oa_chat.engine.runner import Cancelled, Emit, Runner
 from oa_chat.engine.sampler import Choice, choose
@@ -202,7 +203,8 @@ class CausalRunner:
         return _Prompt(encoded, Rendered(tuple(request.segments), tail), 0)
 
     def _prefill(self, request: Prefill, emit: Emit, cancelled: Cancelled) -> None:
-        prompt = self._fit(request.messages, request.skipped, Choice().max_tokens)
+        choice = choose(Sampling(max_tokens=request.max_tokens), self._file)
+        prompt = self._fit(request.messages, request.skipped, choice.max_tokens)
         ids = prompt.encoded.ids
         if not self._cache.can_rewind:
             # Its end may change, and could not be taken back.

@@ -114,9 +114,13 @@ class Engine:
             assert self.info is not None
             return self.info
 
-    async def prefill(self, messages: Sequence[Message], skipped: int = 0) -> Prefilled:
+    async def prefill(
+        self, messages: Sequence[Message], skipped: int = 0, max_tokens: int | None = None
+    ) -> Prefilled:
         """Evaluate a transcript that ends with a user's message; see `protocol.Prefill`."""
-        request = Prefill(id=self._next(), messages=list(messages), skipped=skipped)
+        request = Prefill(
+            id=self._next(), messages=list(messages), skipped=skipped, max_tokens=max_tokens
+        )
         return await self._last(request, Prefilled, self._limits.reply)
 
     def reply(self, messages: Sequence[Message], sampling: Sampling, skipped: int = 0) -> Stream:

@@ -57,6 +57,8 @@ class Prefill(Wire, frozen=True):
 
     messages: list[Message]
     skipped: int = 0
+    max_tokens: int | None = None
+    """The same as the reply's, for which room is kept."""
 
 
 class Reply(Wire, frozen=True):

@@ -60,8 +60,11 @@ class Local:
         self.answers.clear()
         self.runner.run(request, self.answers.append, cancelled)
 
-    def prefill(self, messages: Sequence[Message], skipped: int = 0) -> Prefilled:
-        self.run(Prefill(id=2, messages=list(messages), skipped=skipped))
+    def prefill(
+        self, messages: Sequence[Message], skipped: int = 0, max_tokens: int | None = None
+    ) -> Prefilled:
+        request = Prefill(id=2, messages=list(messages), skipped=skipped, max_tokens=max_tokens)
+        self.run(request)
         return self.last(Prefilled)
 
     def reply(

@@ -160,6 +160,22 @@ def test_overflow_drops_whole_turns_and_says_so(chat: Local) -> None:
     assert "Message 0:" not in text
 
 
+def test_a_prefill_keeps_as_much_room_as_its_reply(chat: Local) -> None:
+    few = Sampling(temperature=0, max_tokens=8)
+    long = Message("user", "word " * 460)
+    with pytest.raises(ContextFull):
+        chat.prefill([SYSTEM, long])
+    prefilled = chat.prefill([SYSTEM, long], max_tokens=8)
+    chat.reply([SYSTEM, long], few)
+    assert 512 - 64 < prefilled.tokens == chat.prompted.cached <= 512 - 8
+    # Nor are turns left out for a prefill that the reply has room for.
+    turns = [*HELLO, Message("assistant", "Fine."), Message("user", "word " * 424)]
+    assert chat.prefill(turns).skipped == 1
+    assert chat.prefill(turns, max_tokens=8).skipped == 0
+    chat.reply(turns, few)
+    assert chat.prompted.skipped == 0
+
+
 def test_too_long_a_message(chat: Local) -> None:
     with pytest.raises(ContextFull, match=r"needs \d+ tokens.*512"):
         chat.reply([SYSTEM, Message("user", "word " * 600)])

@@ -15,6 +15,7 @@ from oa_chat.engine.child import Child
 from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import Done, Piece, Progress, Prompted, Segment
 from oa_chat.errors import (
+    ContextFull,
     EngineError,
     ModelNotFound,
     ModelUnreadable,
@@ -61,6 +62,10 @@ async def test_prefill_then_reply(new_engine: MakeEngine) -> None:
     answers = [answer async for answer in engine.reply(HELLO, GREEDY, prefilled.skipped)]
     assert isinstance(answers[0], Prompted)
     assert answers[0].cached == prefilled.tokens
+    long = [SYSTEM, Message("user", "word " * 460)]
+    with pytest.raises(ContextFull):
+        await engine.prefill(long)
+    assert (await engine.prefill(long, 0, 8)).tokens > 460
 
 
 async def test_complete(new_engine: MakeEngine) -> None:
