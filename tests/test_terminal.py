@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pexpect
 import psutil
 import pytest
 
-from oa_chat.catalog import GUARD
+from oa_chat.catalog import GUARD, STARTER
 from oa_chat.conversation import StopReason
 from oa_chat.store import Store
 from tests.terminal import Terminal
@@ -34,14 +36,24 @@ def engines(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
-def the_guard(pid: int) -> psutil.Process:
-    """The engine that has the guard's file in its memory."""
-    (guard,) = [
-        engine
-        for engine in engines(pid)
-        if any(GUARD.file in area.path for area in engine.memory_maps())
+def the_engine(pid: int, file: str) -> psutil.Process:
+    """The engine that has this model's file in its memory."""
+    (found,) = [
+        engine for engine in engines(pid) if any(file in area.path for area in engine.memory_maps())
     ]
-    return guard
+    return found
+
+
+def rows(data: Path, table: str) -> int:
+    with sqlite3.connect(data / "conversations.sqlite3") as raw:
+        return int(raw.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def wait_until(test: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.002)
 
 
 def test_a_greeting_and_the_seeds_sentence(data: Path) -> None:
@@ -116,8 +128,7 @@ def test_an_end_in_the_middle_loses_nothing_typed(data: Path, how: signal.Signal
         terminal.wait_for("tokens/s")
         left_over = engines(terminal.process.pid)
         terminal.type(SEED + "\r")
-        while len(store(data).conversation(1).turns) < 2:
-            time.sleep(0.005)
+        wait_until(lambda: rows(data, "turn") == 2)
         os.kill(terminal.process.pid, how)
         if how is signal.SIGHUP:
             terminal.process.close(force=False)
@@ -129,15 +140,41 @@ def test_an_end_in_the_middle_loses_nothing_typed(data: Path, how: signal.Signal
         terminal.leave()
 
 
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGKILL])
+def test_an_end_in_the_middle_of_a_reply_keeps_what_came(
+    data: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    """A long, wild reply; its engine is stopped as soon as a piece of it is on disk."""
+    settings = tmp_path / "settings.toml"
+    settings.write_text(
+        "[chat]\ncontext = 4096\n[sampling]\ntemperature = 5.0\ntop_k = 0\ntop_p = 1.0\n"
+        "min_p = 0.0\nmax_tokens = 4000\nseed = 3\n"
+    )
+    with Terminal("--config", str(settings)) as terminal:
+        terminal.wait_for("The guard is ready")
+        chat = the_engine(terminal.process.pid, STARTER.file)
+        terminal.type("hello\r")
+        wait_until(lambda: rows(data, "piece") > 0)
+        chat.suspend()
+        os.kill(terminal.process.pid, how)
+        chat.resume()
+        psutil.wait_procs([chat], timeout=10)
+    (turn,) = store(data).conversation(1).turns
+    assert turn.reply
+    assert turn.stop_reason in {StopReason.PENDING, StopReason.STOPPED}
+    with Terminal("--continue") as terminal:
+        terminal.wait_for("1 turn")
+        terminal.leave()
+
+
 def test_a_killed_guard_is_never_a_pass_and_can_be_retried(data: Path) -> None:
     with Terminal() as terminal:
         terminal.type("hello\r")
         terminal.wait_for("tokens/s")
-        guard = the_guard(terminal.process.pid)
+        guard = the_engine(terminal.process.pid, GUARD.file)
         guard.suspend()
         terminal.type("are you there\r")
-        while len(store(data).conversation(1).turns) < 2:
-            time.sleep(0.005)
+        wait_until(lambda: rows(data, "turn") == 2)
         guard.kill()
         terminal.wait_for(lambda screen: "retry" in screen.lower() or "again" in screen.lower())
         assert store(data).conversation(1).turns[1].sent is None
