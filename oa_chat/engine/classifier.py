@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from oa_chat.engine import cuts
-from oa_chat.engine.encoder import MEAN, RANK, Encoder, Ids
+from oa_chat.engine.cuts import Ids
+from oa_chat.engine.encoder import MEAN, RANK, Encoder
 from oa_chat.engine.gguf_header import GgufHeader, require_kind
 from oa_chat.engine.looks import (
     LEAST_CONTEXT,
@@ -28,7 +29,7 @@ from oa_chat.engine.looks import (
     Plan,
     Scores,
 )
-from oa_chat.engine.native import Model, OnProgress, choose_threads, lib, open_model
+from oa_chat.engine.native import Model, choose_threads, lib, open_model
 from oa_chat.engine.protocol import (
     Classified,
     Classify,
@@ -36,6 +37,7 @@ from oa_chat.engine.protocol import (
     Embedded,
     Load,
     ModelInfo,
+    OnProgress,
     Passage,
     Progress,
     Request,

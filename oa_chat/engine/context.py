@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from oa_chat.engine.binding import lib, recent_log
-from oa_chat.engine.model import Model, OnProgress, open_model
+from oa_chat.engine.model import Model, open_model
+from oa_chat.engine.protocol import OnProgress
 from oa_chat.errors import ModelError, ModelUnreadable
 
 

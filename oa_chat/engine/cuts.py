@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 Span = tuple[int, int]
 """The first token and the one after the last."""
+Ids = tuple[int, ...]
+"""The tokens of a text, as a model is given them."""
 
 _END = re.compile(r"""[.!?…]["'”’)\]]*(?=\s)|[。！？]|\n\s*""")
 _SHORTEST = 10

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from oa_chat.engine.cuts import Ids
 from oa_chat.engine.native import Model, lib, recent_log
 from oa_chat.errors import EngineError, ModelError
-
-Ids = tuple[int, ...]
 
 MEAN, RANK = 1, 4  # enum llama_pooling_type
 BATCH_TOKENS = 256

@@ -31,9 +31,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from oa_chat.engine import cuts
+from oa_chat.engine.cuts import Ids
 from oa_chat.engine.protocol import Window
 
-Ids = tuple[int, ...]
 Scores = list[float]
 
 SHORT = 32

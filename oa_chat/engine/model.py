@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from oa_chat.engine.binding import devices, forget_log, lib, recent_log
+from oa_chat.engine.protocol import OnProgress
 from oa_chat.errors import ModelError, ModelUnreadable
 
-OnProgress = Callable[[int, int], None]
-"""Called with (done, total) while a model loads."""
 _MARK = "\x01"
 """Never part of a merge: vocabularies hold it as a single byte, if at all."""
 

@@ -16,14 +16,13 @@ from __future__ import annotations
 from oa_chat.engine.binding import Device, devices, forget_log, lib, recent_log, system_info
 from oa_chat.engine.context import Context, ContextOptions, open_both, open_context
 from oa_chat.engine.cores import choose_threads
-from oa_chat.engine.model import Model, OnProgress, open_model
+from oa_chat.engine.model import Model, open_model
 
 __all__ = [
     "Context",
     "ContextOptions",
     "Device",
     "Model",
-    "OnProgress",
     "choose_threads",
     "devices",
     "forget_log",

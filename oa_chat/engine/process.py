@@ -13,7 +13,7 @@ request. Imports no native code.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ from oa_chat.engine.protocol import (
     Loaded,
     ModelInfo,
     ModelKind,
+    OnProgress,
     Output,
     Passage,
     Piece,
@@ -56,8 +57,6 @@ from oa_chat.errors import EngineError, OaChatError
 
 Stream = AsyncGenerator[Prompted | Progress | Piece | Done, None]
 """Answers of a request that generates; ends with `Done`."""
-OnProgress = Callable[[int, int], None]
-"""Called with (done, total)."""
 _Answer = TypeVar("_Answer")
 _LAST = (Loaded, Prefilled, Done, Classified, Embedded, Written)
 

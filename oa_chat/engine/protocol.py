@@ -8,6 +8,7 @@ number of `Progress`, `Prompted` and `Piece` lines and ends with exactly one of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -17,6 +18,8 @@ from oa_chat.sampling import Sampling as Sampling  # noqa: PLC0414 - part of the
 from oa_chat.segment import Segment as Segment  # noqa: PLC0414 - part of the wire
 
 ModelKind = Literal["causal", "classifier", "seq2seq"]
+OnProgress = Callable[[int, int], None]
+"""Called with (done, total) while a model loads: `Progress` on both sides of the wire."""
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -9,8 +9,9 @@ import pytest
 from oa_chat.engine import context as contexts
 from oa_chat.engine import cores
 from oa_chat.engine.context import Context, ContextOptions, open_both, open_context
-from oa_chat.engine.model import Model, OnProgress, open_model
+from oa_chat.engine.model import Model, open_model
 from oa_chat.engine.native import devices, lib, system_info
+from oa_chat.engine.protocol import OnProgress
 from oa_chat.errors import ModelError, ModelUnreadable
 from tests.engine.local import Local
 
