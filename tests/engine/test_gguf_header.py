@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oa_chat.engine.gguf_header import kind_of, read_header, require_kind
+from oa_chat.engine.gguf_reader import Cursor
 from oa_chat.errors import ModelNotFound, ModelUnreadable, OaChatError, WrongModelKind
 from tests.engine.surgery import bomb, renamed_architecture, tiny
 
@@ -90,13 +90,22 @@ def test_a_device_is_refused() -> None:
         (bomb(), "array of 9223372036854775808"),
     ],
 )
-def test_files_that_are_no_models(tmp_path: Path, content: bytes, said: str) -> None:
+def test_files_that_are_no_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(content)
-    started = time.perf_counter()
+    taken: list[int] = []
+    real = Cursor.take
+
+    def take(self: Cursor, count: int) -> bytes:
+        taken.append(count)
+        return real(self, count)
+
+    monkeypatch.setattr(Cursor, "take", take)
     with pytest.raises(ModelUnreadable, match=said):
         read_header(path)
-    assert time.perf_counter() - started < 1
+    assert len(taken) <= 10  # whatever the file announces
 
 
 @pytest.mark.parametrize("cut", [5, 24, 100, 3000, 200_000, 1_000_000, 7_552_000])
@@ -184,7 +193,7 @@ _EDIT = st.tuples(
 
 
 @settings(
-    max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(edits=st.lists(_EDIT, min_size=1, max_size=6), cut=st.none() | st.integers(0, 900))
 def test_damage_is_always_an_error_for_people(

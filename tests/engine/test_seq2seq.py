@@ -326,8 +326,10 @@ def test_a_megabyte_is_bounded(seed: Local) -> None:
     for text in ("x" * 1_000_000, "hello " * 170_000, "\n" * 1_000_000, "<sep>" * 200_000):
         started = time.perf_counter()
         (output,) = seed.write(seed_prompt(text), max_tokens=4)
+        took = time.perf_counter() - started
+        print(f"{took:.2f} s")
         assert output.truncated or not text.strip()
-        assert time.perf_counter() - started < 5
+        assert took < 30  # quadratic time would be minutes
 
 
 def test_blanks_do_not_push_a_message_out(seed: Local) -> None:
