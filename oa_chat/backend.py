@@ -28,8 +28,10 @@ class ChatBackend(Protocol):
         """Load the model, or do nothing if it is loaded."""
         ...
 
-    async def prefill(self, messages: Sequence[Message], skipped: int = 0) -> Prefilled:
-        """Evaluate a transcript without generating."""
+    async def prefill(
+        self, messages: Sequence[Message], skipped: int = 0, max_tokens: int | None = None
+    ) -> Prefilled:
+        """Evaluate a transcript without generating; `max_tokens` is what its reply may take."""
         ...
 
     def reply(

@@ -308,7 +308,8 @@ class ChatSession:
     async def _prefill(self, typed: str) -> Prefilled:
         """Evaluate the prompt while the guard thinks. The guideline can only come behind it."""
         await self.chat.load()
-        return await self.chat.prefill(self._transcript(defuse(typed)))
+        transcript = self._transcript(defuse(typed))
+        return await self.chat.prefill(transcript, max_tokens=self.sampling.max_tokens)
 
     async def _or_stop(self, work: Awaitable[_T]) -> _T:
         """The result of some work, unless the user stops first."""

@@ -103,7 +103,9 @@ class ScriptedChat:
             on_progress(1, 1)
         return self.info
 
-    async def prefill(self, messages: Sequence[Message], skipped: int = 0) -> Prefilled:
+    async def prefill(
+        self, messages: Sequence[Message], skipped: int = 0, max_tokens: int | None = None
+    ) -> Prefilled:
         self.prefilled.append(list(messages))
         skips, self.skips = self.skips, 0
         return Prefilled(id=1, tokens=20, cached=8, skipped=skips)

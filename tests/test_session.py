@@ -471,7 +471,7 @@ async def test_a_message_that_does_not_fit_fails_before_the_guard_is_done(
     chat: ScriptedChat,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def full(messages: object, skipped: int = 0) -> None:
+    async def full(messages: object, skipped: int = 0, max_tokens: int | None = None) -> None:
         raise ContextFull("Too long.", "Shorten it.")
 
     monkeypatch.setattr(chat, "prefill", full)

@@ -10,7 +10,6 @@ import asyncio
 import importlib.metadata
 import json
 import platform
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from oa_chat import __version__, catalog
 from oa_chat.assembly import Flags, build_chat, build_guard
 from oa_chat.config import Settings, config_path
 from oa_chat.conversation import Message
+from oa_chat.engine.command import command, environment
 from oa_chat.engine.protocol import ModelInfo
 from oa_chat.engine.survey import Survey
 from oa_chat.errors import OaChatError
@@ -48,7 +48,7 @@ class Finding:
 
 
 async def examine(flags: Flags, *, as_json: bool) -> int:
-    """Print the report; the exit code is that of the first problem, else 0."""
+    """Print the report; the exit code is that of the first error, 1 if only something is bad."""
     findings = [_versions(), _packages()]
     problems: list[int] = []
     try:
@@ -105,9 +105,8 @@ def _paths(flags: Flags) -> list[Finding]:
 async def _devices(settings: Settings) -> list[Finding]:
     """The devices that llama.cpp sees, and which of them would be used."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "oa_chat.engine.survey",
+        *command("oa_chat.engine.survey"),
+        env=environment(),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
