@@ -8,7 +8,7 @@ import time
 from textual.events import Paste
 from textual.widgets import Static
 
-from tests.ui.helpers import SIZE, app_with, plain, say, started, until
+from tests.ui.driving import SIZE, app_with, plain, say, started, until
 from tests.ui.stand_in import Script, StandIn
 
 MEGABYTE = 1_048_576

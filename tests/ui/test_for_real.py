@@ -17,7 +17,7 @@ from oa_chat.ui.app import OaChatApp
 from oa_chat.ui.dialogs import Confirm, Hold
 from oa_chat.verdict import Severity, unreadable
 from tests.scripted import ScriptedChat, ScriptedGuard, verdict
-from tests.ui.helpers import SIZE, say, shown, started, until
+from tests.ui.driving import SIZE, say, shown, started, until
 
 
 class Parts:

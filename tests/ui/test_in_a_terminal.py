@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 APP = """
-from tests.ui.helpers import app_with
+from tests.ui.driving import app_with
 from tests.ui.stand_in import Script, StandIn
 evil = "\\x1b]0;owned\\x07 \\x1b[2J\\x1b]52;c;aGk=\\x07 \\u202e text"
 app_with(StandIn([Script(pieces=[evil, " the end"])])).run()

@@ -7,7 +7,7 @@ import time
 from oa_chat.ui.reply import Reply
 from oa_chat.ui.transcript import LIVE_TURNS, MORE_TURNS, OLD_TURNS
 from oa_chat.ui.turn_view import OldTurn, TurnView
-from tests.ui.helpers import SIZE, app_with, say, shown, started, until
+from tests.ui.driving import SIZE, app_with, say, shown, started, until
 from tests.ui.stand_in import FLAGGED, Script, StandIn, finished
 
 TURNS = [

@@ -18,7 +18,7 @@ from oa_chat.ui.reply import Reply
 from oa_chat.ui.turn_view import TurnView
 from oa_chat.ui.working import Working
 from oa_chat.verdict import Severity
-from tests.ui.helpers import SIZE, app_with, plain, say, shown, started, until
+from tests.ui.driving import SIZE, app_with, plain, say, shown, started, until
 from tests.ui.stand_in import (
     BROKEN,
     CASUAL,

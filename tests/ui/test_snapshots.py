@@ -15,7 +15,7 @@ from oa_chat.errors import EngineDied
 from oa_chat.policy import PROFILES
 from oa_chat.ui.app import OaChatApp
 from oa_chat.verdict import Severity
-from tests.ui.helpers import app_with, say, started, until
+from tests.ui.driving import app_with, say, started, until
 from tests.ui.stand_in import (
     CASUAL,
     CAUTION,

@@ -7,7 +7,7 @@ from textual.color import Color
 from textual.theme import Theme
 
 from oa_chat.ui.theme import DARK_FLAGS, THEMES, variable_defaults
-from tests.ui.helpers import SIZE, app_with, say, shown, started
+from tests.ui.driving import SIZE, app_with, say, shown, started
 from tests.ui.stand_in import FLAGGED, Script, StandIn
 
 

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from oa_chat.ui.reply import parser
 from oa_chat.verdict import Severity
-from tests.ui.helpers import SIZE, app_with, say, shown, started, until
+from tests.ui.driving import SIZE, app_with, say, shown, started, until
 from tests.ui.stand_in import Script, StandIn, finished, verdict
 
 NASTY = (

@@ -1,4 +1,4 @@
-"""Waiting for what a test wants to see, instead of for a time."""
+"""Driving the app in tests: waiting for what one wants to see, instead of for a time."""
 
 from __future__ import annotations
 
