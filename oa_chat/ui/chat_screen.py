@@ -17,7 +17,7 @@ from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from oa_chat.errors import OaChatError
-from oa_chat.events import LoadFailed, Ready, Sending
+from oa_chat.events import Sending
 from oa_chat.printable import printable
 from oa_chat.ui.commands import copy_reply
 from oa_chat.ui.composer import Composer
@@ -25,11 +25,12 @@ from oa_chat.ui.delivery import Delivery
 from oa_chat.ui.guard_panel import GuardLine, GuardPanel
 from oa_chat.ui.guard_text import Report
 from oa_chat.ui.header import Header, HeaderState
+from oa_chat.ui.model_loading import load_models
 from oa_chat.ui.status import Status, StatusState
 from oa_chat.ui.texts import one_line
 from oa_chat.ui.transcript import Transcript
 from oa_chat.ui.turn_view import TurnView
-from oa_chat.ui.welcome import Welcome, failure_words
+from oa_chat.ui.welcome import Welcome
 from oa_chat.ui.wording import outcome
 
 if TYPE_CHECKING:
@@ -194,21 +195,7 @@ class ChatScreen(Screen[None]):
     # ------------------------------------------------------------ loading
 
     def _start_loading(self) -> None:
-        self.run_worker(self._load(), group="load", exit_on_error=False)
-
-    async def _load(self) -> None:
-        async for event in self.session.load():
-            self.header.follow(event)
-            if isinstance(event, Ready):
-                if event.part == "chat" and event.context:
-                    self.status.context = event.context
-                if event.note:
-                    await self.transcript.add_notice(printable(event.note))
-            elif isinstance(event, LoadFailed):
-                await self.transcript.add_notice(failure_words(event), "notice failed")
-            self.refresh_state()
-            if not self.session.conversation.turns:
-                self.show_report(self.idle_report())
+        self.run_worker(load_models(self), group="load", exit_on_error=False)
 
     # ------------------------------------------------------------ a message
 
