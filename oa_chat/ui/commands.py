@@ -19,7 +19,7 @@ def commands(chat: ChatScreen) -> Iterable[SystemCommand]:
     """What the palette offers, beside the theme and quitting."""
     yield SystemCommand("New conversation", "Begin anew (Ctrl+N)", chat.action_new_conversation)
     for name in PROFILES:
-        current = " (in use)" if chat.session.policy.name == name else ""
+        current = " (in use)" if chat.session.policy.name.split()[0] == name else ""
         help_text = f"Use the {name} policy from the next message on{current}"
         yield SystemCommand(f"Policy: {name}", help_text, partial(choose_policy, chat, name))
     if chat.session.guard_off:
@@ -35,9 +35,9 @@ def commands(chat: ChatScreen) -> Iterable[SystemCommand]:
 
 def choose_policy(chat: ChatScreen, name: str) -> None:
     """Change the policy, from the next message on."""
-    chat.session.policy = PROFILES[name]
+    chat.session.choose_policy(name)
     chat.refresh_state()
-    chat.notify(f"The {name} policy is used from the next message on.")
+    chat.notify(f"The {chat.session.policy.name} policy is used from the next message on.")
 
 
 def switch_guard(chat: ChatScreen, off: bool) -> None:

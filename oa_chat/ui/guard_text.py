@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from oa_chat.events import Sending
+from oa_chat.policy import compose_sent
 from oa_chat.printable import printable
 from oa_chat.ui.texts import RULE, SENT, excerpt
 from oa_chat.ui.wording import SHORT_WORDS, STYLES, flag_line, flag_words, mark
@@ -114,13 +115,29 @@ def sent_text(sending: Sending | None) -> Content:
     if sending.skipped_turns:
         turns = "turn is" if sending.skipped_turns == 1 else "turns are"
         facts += f"\nthe {sending.skipped_turns:,} oldest {turns} no longer seen"
-    text = excerpt(sending.seen or sending.sent, SENT)
-    place = text.rfind("[Guideline:")  # what a user typed cannot look like this: see `defuse`
-    end = text.find("]", place) + 1 if place >= 0 else 0
-    place = max(place, 0)
+    before, guideline, after = split_at_guideline(sending)
     return Content.assemble(
-        (f"{facts}\n\n", "$quiet"), text[:place], (text[place:end], "$accent"), text[end:]
+        (f"{facts}\n\n", "$quiet"),
+        excerpt(before, SENT),
+        (excerpt(guideline, SENT), "$accent"),
+        excerpt(after, SENT),
     )
+
+
+def split_at_guideline(sending: Sending) -> tuple[str, str, str]:
+    """What the model sees before the guideline, the guideline, and what comes behind it.
+
+    The guideline is known by its place, the end of the user's turn. It is never searched for: a
+    user can type what looks like one.
+    """
+    seen = sending.seen or sending.sent
+    turn = sending.sent.strip()  # templates trim
+    guideline = compose_sent("", sending.guideline).strip()
+    start = seen.rfind(turn)
+    if not guideline or start < 0 or not turn.endswith(guideline):
+        return seen, "", ""
+    end = start + len(turn)
+    return seen[: end - len(guideline)], guideline, seen[end:]
 
 
 def folded(report: Report) -> Content:

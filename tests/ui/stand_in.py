@@ -7,7 +7,7 @@ every machine. Gates let a test hold a reply where it wants to look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from oa_chat.conversation import Conversation, StopReason, Timing, Turn
@@ -29,7 +29,7 @@ from oa_chat.events import (
     Stopped,
     Token,
 )
-from oa_chat.policy import PROFILES, Action, Policy, compose_sent, decide
+from oa_chat.policy import PROFILES, Action, Policy, compose_sent, decide, defuse
 from oa_chat.verdict import RuleSource, Severity, Verdict, unreadable
 
 SHARES = (
@@ -92,13 +92,15 @@ class StandIn:
         scripts: Sequence[Script] = (),
         *,
         policy: Policy = PROFILES["balanced"],
+        overrides: Mapping[Severity, Action] | None = None,
         turns: Sequence[Turn] = (),
         loads: Sequence[LoadEvent] | None = None,
         guard_off: bool = False,
         starter: bool = False,
     ) -> None:
         self.scripts = list(scripts)
-        self.policy = policy
+        self._overrides = overrides or {}
+        self.policy = policy.with_overrides(self._overrides)
         self.chat_name = "qwen3-4b-instruct-q4_k_m"
         self.guard_name = "minilm-l6"
         self.starter = starter
@@ -114,6 +116,10 @@ class StandIn:
     def guard_off(self) -> bool:
         """Whether messages go unjudged."""
         return self.conversation.guard_off
+
+    def choose_policy(self, name: str) -> None:
+        """Go on under another profile, with the same overrides."""
+        self.policy = PROFILES[name].with_overrides(self._overrides)
 
     def switch_guard(self, off: bool) -> None:
         """Switch the guard."""
@@ -131,7 +137,7 @@ class StandIn:
         """Remember that it was closed."""
         self.closed = True
 
-    async def load(self) -> AsyncIterator[LoadEvent]:
+    async def load(self) -> AsyncGenerator[LoadEvent, None]:
         """Give the load events."""
         for event in self.loads:
             yield event
@@ -144,7 +150,7 @@ class StandIn:
         self.conversation = replace(self.conversation, turns=(*turns, turn))
         return turn
 
-    async def send(self, text: str, ask: Ask) -> AsyncIterator[Event]:
+    async def send(self, text: str, ask: Ask) -> AsyncGenerator[Event, None]:
         """Follow the next script."""
         self.stopped.clear()
         self.sent.append(text)
@@ -199,7 +205,8 @@ class StandIn:
     async def _replied(self, turn: Turn, script: Script) -> AsyncIterator[Event]:
         sent = turn.sent or turn.user
         seen = f"<|im_start|>user\n{sent}<|im_end|>\n<|im_start|>assistant\n"
-        yield Sending(sent, seen, 412, 371, 4096, script.skipped, script.skipped)
+        rule = sent.rpartition("[Guideline: ")[2][:-1] if sent != defuse(turn.user) else ""
+        yield Sending(sent, rule, seen, 412, 371, 4096, script.skipped, script.skipped)
         reply = ""
         for number, piece in enumerate(script.pieces, 1):
             if script.gate and number == len(script.pieces):
