@@ -22,6 +22,7 @@ from oa_chat.printable import printable
 from oa_chat.ui.commands import copy_reply
 from oa_chat.ui.composer import Composer
 from oa_chat.ui.delivery import Delivery
+from oa_chat.ui.draft import Draft
 from oa_chat.ui.guard_panel import GuardLine, GuardPanel
 from oa_chat.ui.guard_text import Report
 from oa_chat.ui.header import Header, HeaderState
@@ -202,24 +203,28 @@ class ChatScreen(Screen[None]):
     def on_composer_submitted(self, message: Composer.Submitted) -> None:
         """Send a message, unless one is still on its way."""
         if self.running:
+            self.composer.put_in_front(message.draft)
             self.notify("A reply is still coming; your text stays here. Esc stops the reply.")
             return
-        self.composer.clear()
+        self.composer.remember(message.draft.text)
         self.idle.clear()
         self.run_worker(
-            self._deliver(message.text), group="chat", exclusive=True, exit_on_error=False
+            self._deliver(message.draft), group="chat", exclusive=True, exit_on_error=False
         )
 
-    async def _deliver(self, text: str) -> None:
+    async def _deliver(self, draft: Draft) -> None:
         try:
-            await self.query(Welcome).remove()
-            view = await self.transcript.begin(text)
-            self.refresh_state()
-            await Delivery(self, view, text).run()
+            await Delivery(self, draft).run()
         finally:
             self.idle.set()
             if self.is_attached:
                 self.refresh_state()
+
+    async def begin(self, view: TurnView) -> None:
+        """Show a new message."""
+        await self.query(Welcome).remove()
+        await self.transcript.begin(view)
+        self.refresh_state()
 
     async def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """The handler of last resort: an error in a worker is shown, and the chat goes on."""

@@ -3,6 +3,9 @@
 A long paste is not put into the editor, since wrapping a megabyte would freeze the screen; it waits
 as a chip above it and is sent after what was typed. Nothing typed is ever thrown away: `put_back`
 brings a message back if the composer is empty, and Up finds it otherwise.
+
+Keys may come faster than messages travel between widgets. So the editor holds the whole draft and
+does at once what a key asks for: a key typed behind Enter is never part of what Enter sends.
 """
 
 from __future__ import annotations
@@ -19,21 +22,12 @@ from textual.events import Click, Key, Paste
 from textual.message import Message
 from textual.widgets import Static, TextArea
 
+from oa_chat.ui.draft import Draft, History, is_long
 from oa_chat.ui.texts import printable_columns
-
-PASTE_CHARACTERS = 8_000
-"""A paste longer than this becomes a chip."""
-PASTE_LINES = 200
-_RECALLED = 500
-"""How many earlier messages can be recalled."""
-
-
-def _is_long(text: str) -> bool:
-    return len(text) > PASTE_CHARACTERS or text.count("\n") > PASTE_LINES
 
 
 class Editor(TextArea):
-    """The editor inside the composer."""
+    """The editor inside the composer. It holds the draft: its text and the long pastes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", show=False),
@@ -41,23 +35,14 @@ class Editor(TextArea):
         Binding("pagedown", "scroll_transcript(1)", "Scroll down", show=False),
     ]
 
+    @dataclass
     class Send(Message):
-        """Enter was pressed."""
+        """Enter was pressed. The draft is no longer in the editor."""
 
-    @dataclass
-    class Recall(Message):
-        """An earlier (-1) or later (1) message is wanted."""
+        draft: Draft
 
-        step: int
-
-    @dataclass
-    class LongPaste(Message):
-        """A text was pasted that is too long to show."""
-
-        text: str
-
-    class Dropped(Message):
-        """Backspace was pressed in an empty editor."""
+    class PastesChanged(Message):
+        """A long paste came or went."""
 
     @dataclass
     class Page(Message):
@@ -65,30 +50,89 @@ class Editor(TextArea):
 
         step: int
 
+    def __init__(self, history: History, placeholder: str) -> None:
+        super().__init__(id="editor", placeholder=placeholder, highlight_cursor_line=False)
+        self.cursor_blink = False  # a blinking cursor is an idle timer
+        self.earlier = history
+        self._pastes: tuple[str, ...] = ()
+
     def get_line(self, line_index: int) -> Text:
         """A line as it is drawn: control characters as symbols, columns unchanged."""
         return Text(printable_columns(self.document.get_line(line_index)), end="", no_wrap=True)
 
+    # ------------------------------------------------------------ the draft
+
+    @property
+    def draft(self) -> Draft:
+        """What is being written."""
+        return Draft(self.text, self._pastes)
+
+    @draft.setter
+    def draft(self, draft: Draft) -> None:
+        self.load_text(draft.typed)
+        self.move_cursor(self.document.end)
+        self._change_pastes(draft.pastes)
+
+    def put_in_front(self, draft: Draft) -> None:
+        """Bring a draft back in front of what was written since. The cursor stays where it is."""
+        if not self.text:
+            self.draft = draft.before(self.draft)
+            return
+        row, column = self.cursor_location
+        self._change_pastes((*draft.pastes, *self._pastes))
+        if draft.typed:
+            self.insert(f"{draft.typed}\n", (0, 0))
+            self.move_cursor((row + draft.typed.count("\n") + 1, column))
+
+    def _change_pastes(self, pastes: tuple[str, ...]) -> None:
+        if pastes != self._pastes:
+            self._pastes = pastes
+            self.post_message(self.PastesChanged())
+
+    # ------------------------------------------------------------ keys
+
     # Textual calls the handlers of the base class by itself, unless the default is prevented.
 
     async def _on_key(self, event: Key) -> None:
+        """Do what a key asks for at once, or let it be typed.
+
+        Textual runs the action of a key only when the key has bubbled up to the app, behind keys
+        that were typed since; so the editor's own actions are run here.
+        """
         if event.key == "enter":
-            event.stop()
-            event.prevent_default()
-            self.post_message(self.Send())
-        elif event.key == "backspace" and not self.text:
-            self.post_message(self.Dropped())
+            self._send()
+        elif event.key == "backspace" and not self.text and self._pastes:
+            self.earlier.remember(self._pastes[-1])  # Up still finds it
+            self._change_pastes(self._pastes[:-1])
+        elif event.is_printable or not await self._run_own_action(event.key):
+            return
+        event.stop()
+        event.prevent_default()
+
+    async def _run_own_action(self, key: str) -> bool:
+        """Run what this key is bound to in the editor. False if that is nothing."""
+        for binding in self._bindings.key_to_bindings.get(key, ()):
+            if await self.app.run_action(binding.action, self):
+                return True
+        return False
+
+    def _send(self) -> None:
+        draft = self.draft
+        if not draft.is_empty:
+            self.draft = Draft()
+            self.earlier.leave()
+            self.post_message(self.Send(draft))
 
     async def _on_paste(self, event: Paste) -> None:
-        if _is_long(event.text):
+        if is_long(event.text):
             event.stop()
             event.prevent_default()
-            self.post_message(self.LongPaste(event.text))
+            self._change_pastes((*self._pastes, event.text))
 
     def action_paste(self) -> None:
         """Paste the local clipboard, which may be long as well."""
-        if _is_long(self.app.clipboard):
-            self.post_message(self.LongPaste(self.app.clipboard))
+        if is_long(self.app.clipboard):
+            self._change_pastes((*self._pastes, self.app.clipboard))
         else:
             super().action_paste()
 
@@ -99,16 +143,22 @@ class Editor(TextArea):
     def action_cursor_up(self, select: bool = False) -> None:
         """Up; on the first line, an earlier message."""
         if not select and self.get_cursor_up_location()[0] == 0 and self._on_first_row():
-            self.post_message(self.Recall(-1))
+            self._recall(-1)
         else:
             super().action_cursor_up(select)
 
     def action_cursor_down(self, select: bool = False) -> None:
         """Down; on the last line, a later message."""
         if not select and self._on_last_row():
-            self.post_message(self.Recall(1))
+            self._recall(1)
         else:
             super().action_cursor_down(select)
+
+    def _recall(self, step: int) -> None:
+        """Walk through earlier messages; what was being written waits at the end."""
+        recalled = self.earlier.recall(step, self.draft)
+        if recalled is not None:
+            self.draft = recalled
 
     def action_scroll_transcript(self, step: int) -> None:
         """Scroll what was said while one writes."""
@@ -127,9 +177,9 @@ class Composer(Vertical):
 
     @dataclass
     class Submitted(Message):
-        """A message is to be sent. The composer keeps it until `clear` is called."""
+        """A message is to be sent. Whoever cannot send it gives it back with `put_in_front`."""
 
-        text: str
+        draft: Draft
 
     @dataclass
     class Page(Message):
@@ -139,23 +189,14 @@ class Composer(Vertical):
 
     def __init__(self, history: Iterable[str] = (), *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._pastes: list[str] = []
-        self._history = list(history)[-_RECALLED:]
-        self._place = len(self._history)
-        self._draft = ""
+        self._history = History(history)
 
     def compose(self) -> ComposeResult:
         """A chip that is hidden while there is no long paste, and the editor."""
         chip = Static("", id="chip", markup=False)
         chip.display = False
         yield chip
-        editor = Editor(
-            id="editor",
-            placeholder="Write a message. Enter sends, Ctrl+J starts a new line.",
-            highlight_cursor_line=False,
-        )
-        editor.cursor_blink = False  # a blinking cursor is an idle timer
-        yield editor
+        yield Editor(self._history, "Write a message. Enter sends, Ctrl+J starts a new line.")
 
     @property
     def editor(self) -> Editor:
@@ -165,85 +206,51 @@ class Composer(Vertical):
     @property
     def text(self) -> str:
         """All that is to be sent: what was typed, then what was pasted."""
-        parts = [self.editor.text, *self._pastes]
-        return "\n\n".join(part for part in parts if part.strip()) if self._pastes else parts[0]
+        return self.editor.draft.text
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is written."""
-        return not self.text.strip()
+        return self.editor.draft.is_empty
 
     def focus_editor(self) -> None:
         """Let the user type."""
         self.editor.focus()
 
-    def clear(self) -> None:
-        """Empty the composer; what was in it can be recalled."""
-        self.remember(self.text)
-        self._show("")
-
     def remember(self, text: str) -> None:
         """Make a text available to Up."""
-        if text.strip() and (not self._history or self._history[-1] != text):
-            self._history = [*self._history, text][-_RECALLED:]
-        self._place = len(self._history)
+        self._history.remember(text)
 
-    def put_back(self, text: str) -> bool:
-        """Offer a text for editing. False if something else is being written."""
+    def put_back(self, draft: Draft) -> bool:
+        """Offer a message for editing. False if something else is being written."""
         if not self.is_empty:
             return False
-        self._show(text)
+        self.editor.draft = draft
         return True
 
-    def _show(self, text: str) -> None:
-        """Show a text: in the editor, or as a chip if it is long."""
-        self._pastes = [text] if _is_long(text) else []
-        self.editor.load_text("" if self._pastes else text)
-        self.editor.move_cursor(self.editor.document.end)
-        self._show_chip()
-
-    def _show_chip(self) -> None:
-        chip = self.query_one("#chip", Static)
-        count = sum(map(len, self._pastes))
-        chip.update(f"▤ pasted {count:,} characters · Backspace in the empty line removes it")
-        chip.display = bool(self._pastes)
+    def put_in_front(self, draft: Draft) -> None:
+        """Give a message back that could not be sent, in front of what was written since."""
+        self.editor.put_in_front(draft)
 
     def on_editor_send(self, message: Editor.Send) -> None:
-        """Pass the whole message on, if there is any."""
+        """Pass the whole message on."""
         message.stop()
-        if not self.is_empty:
-            self.post_message(self.Submitted(self.text))
+        self.post_message(self.Submitted(message.draft))
 
     def on_editor_page(self, message: Editor.Page) -> None:
         """Pass scrolling on."""
         message.stop()
         self.post_message(self.Page(message.step))
 
-    def on_editor_long_paste(self, message: Editor.LongPaste) -> None:
-        """Keep a long paste as a chip."""
+    def on_editor_pastes_changed(self, message: Editor.PastesChanged) -> None:
+        """Show long pastes as a chip."""
         message.stop()
-        self._pastes.append(message.text)
-        self._show_chip()
-
-    def on_editor_dropped(self, message: Editor.Dropped) -> None:
-        """Remove the newest chip; Up still finds it."""
-        message.stop()
-        if self._pastes:
-            self.remember(self._pastes.pop())
-            self._show_chip()
+        pastes = self.editor.draft.pastes
+        chip = self.query_one("#chip", Static)
+        count = sum(map(len, pastes))
+        chip.update(f"▤ pasted {count:,} characters · Backspace in the empty line removes it")
+        chip.display = bool(pastes)
 
     def on_click(self, event: Click) -> None:
         """A click anywhere lets one type."""
         self.focus_editor()
-
-    def on_editor_recall(self, message: Editor.Recall) -> None:
-        """Walk through earlier messages; what was being written waits at the end."""
-        message.stop()
-        place = self._place + message.step
-        if not 0 <= place <= len(self._history):
-            return
-        newest = self._place == len(self._history)
-        if newest or self.text != self._history[self._place]:
-            self._draft = self.text  # also what was changed in a recalled message
-        self._place = place
-        self._show(self._draft if place == len(self._history) else self._history[place])

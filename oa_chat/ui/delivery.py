@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from oa_chat.events import (
     Token,
 )
 from oa_chat.policy import Action
+from oa_chat.ui.draft import Draft
 from oa_chat.ui.guard_text import Report
 from oa_chat.ui.turn_view import TurnView
 from oa_chat.ui.wording import outcome
@@ -42,28 +44,30 @@ _RECALL = "Up in the composer brings your text back."
 class Delivery:
     """One message on its way, from Enter to the end of the reply."""
 
-    def __init__(self, screen: ChatScreen, view: TurnView, text: str) -> None:
+    def __init__(self, screen: ChatScreen, draft: Draft) -> None:
         self._screen = screen
-        self._view = view
-        self._text = text
+        self._draft = draft
+        self._view = TurnView(Turn(id=0, user=draft.text), on_its_way=True)
+        self._shown = False
         self._verdict: Verdict | None = None
         self._sending: Sending | None = None
         self._done = ""
         self._phase = "check"
         self._tokens = 0
         self._began = 0.0
-        self.ended = False
 
     # ------------------------------------------------------------ the stream
 
     async def run(self) -> None:
-        """Follow the message to its end. An error that nobody foresaw is shown, too."""
-        await self._view.wait(self._waiting_for)
-        self._report()
+        """Follow the message to its end. An error that nobody foresaw is shown, too.
+
+        The session comes first: nothing is drawn before it has saved the message. However this
+        ends, the session's stream is closed, so that nothing of it holds the models.
+        """
         try:
-            events = self._screen.session.send(self._text, self.ask)
-            async for event in events:
-                await self.follow(event)
+            async with aclosing(self._screen.session.send(self._draft.text, self.ask)) as events:
+                async for event in events:
+                    await self.follow(event)
         except OaChatError as error:
             await self._failed(self._broken_turn(), error)
         except Exception as error:  # noqa: BLE001 - total: nothing may close the app or lose text
@@ -72,7 +76,16 @@ class Delivery:
             kind = type(error).__name__
             await self._failed(self._broken_turn(), OaChatError(f"Something broke: {kind}.", hint))
         finally:
-            await self._view.quiet()
+            if self._shown:
+                await self._view.quiet()
+
+    async def _show(self) -> None:
+        """Put the message on the screen, once."""
+        if not self._shown:
+            self._shown = True
+            await self._screen.begin(self._view)
+            await self._view.wait(self._waiting_for)
+            self._report()
 
     def _broken_turn(self) -> Turn:
         """The turn as far as it came, when the session could not say how it ended."""
@@ -85,6 +98,7 @@ class Delivery:
         match event:
             case Saved(turn):
                 self._view.turn = turn
+                await self._show()
             case Checked():
                 await self._checked(event)
             case Sending():
@@ -114,8 +128,7 @@ class Delivery:
         if self._verdict is None:
             self._done = "sent unchecked"
         elif self._done == "waiting for you":
-            guided = event.sent.rstrip().endswith("]") and self._verdict.readable
-            self._done = ACTIONS[Action.NUDGE] if guided else "sent unchecked, as you decided"
+            self._done = _decided_words(self._verdict, event)
             await self._view.judged(self._verdict, self._done)
         if event.newly_skipped:
             await self._view.note(skipped_words(event))
@@ -137,7 +150,6 @@ class Delivery:
         self._screen.refresh_status_soon()
 
     async def _end(self, turn: Turn, error: OaChatError | None = None, advice: str = "") -> None:
-        self.ended = True
         self._done = outcome(turn)
         self._verdict = turn.verdict or self._verdict
         await self._view.end(turn, error, advice)
@@ -151,7 +163,7 @@ class Delivery:
         blocked = turn.stop_reason is StopReason.BLOCKED
         advice = ""
         if blocked or event.edit:
-            back = self._screen.composer.put_back(self._text)
+            back = self._screen.composer.put_back(self._draft)
             advice = _BACK if back else _RECALL
         if blocked:
             advice += " You can rephrase it, or choose another policy with Ctrl+P."
@@ -159,8 +171,12 @@ class Delivery:
 
     async def _failed(self, turn: Turn, error: OaChatError) -> None:
         advice = ""
-        if not turn.reply:
-            advice = _BACK if self._screen.composer.put_back(self._text) else _RECALL
+        if not turn.id:  # it is not on disk: only the composer has it
+            self._screen.composer.put_in_front(self._draft)
+            advice = _BACK
+        elif not turn.reply:
+            advice = _BACK if self._screen.composer.put_back(self._draft) else _RECALL
+        await self._show()
         await self._end(turn, error, advice)
 
     # ------------------------------------------------------------ asking
@@ -179,13 +195,13 @@ class Delivery:
 
         app = self._screen.app
         self._asking(True)
-        await app.push_screen(question, answered)
         try:
+            await app.push_screen(question, answered)
             reply = await answer
         finally:
             self._asking(False)
-            if answer.cancelled() and question.is_current:
-                app.pop_screen()
+            while (not answer.done() or answer.cancelled()) and question in app.screen_stack:
+                app.pop_screen()  # help and the palette may have been opened above it
         if reply is Answer.RETRY:
             self._phase, self._verdict, self._done = "check", None, ""
             self._report()
@@ -219,6 +235,13 @@ class Delivery:
         off = self._screen.session.guard_off and self._verdict is None
         note = "" if off or self._verdict else "The guard is reading your message."
         self._screen.show_report(Report(self._verdict, self._done, self._sending, note))
+
+
+def _decided_words(verdict: Verdict, event: Sending) -> str:
+    """What was done with a message after the user was asked."""
+    if not verdict.readable:
+        return "sent unchecked, as you decided"
+    return ACTIONS[Action.NUDGE if event.guideline else Action.PASS]
 
 
 def skipped_words(event: Sending) -> str:

@@ -57,14 +57,12 @@ class Transcript(VerticalScroll, can_focus=False):
         self._count_hidden()
         self.anchor()
 
-    async def begin(self, text: str) -> TurnView:
+    async def begin(self, view: TurnView) -> None:
         """Add a new message and go to the bottom."""
-        view = TurnView(Turn(id=0, user=text), on_its_way=True)
         with self.app.batch_update():
             await self._make_room()
             await self.mount(view)
         self.anchor()
-        return view
 
     async def add_notice(self, text: str, classes: str = "notice") -> None:
         """Add a notice at the bottom."""

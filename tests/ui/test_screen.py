@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
 from textual.widgets import Collapsible, Static
 
-from oa_chat.conversation import StopReason
+from oa_chat.conversation import StopReason, Turn
 from oa_chat.errors import EngineDied, OaChatError
-from oa_chat.events import Answer
-from oa_chat.policy import PROFILES
-from oa_chat.ui.commands import switch_guard
+from oa_chat.events import Answer, Ask, Event, Failed
+from oa_chat.policy import PROFILES, Action
+from oa_chat.ui.commands import choose_policy, commands, switch_guard
 from oa_chat.ui.dialogs import Confirm, Hold
+from oa_chat.ui.help import Help
 from oa_chat.ui.reply import Reply
 from oa_chat.ui.turn_view import TurnView
+from oa_chat.ui.welcome import Welcome
 from oa_chat.ui.working import Working
 from oa_chat.verdict import Severity
 from tests.ui.driving import SIZE, app_with, plain, say, shown, started, until
@@ -395,3 +399,149 @@ async def test_quitting_stops_the_reply_and_closes_the_session() -> None:
         await until(pilot, session.stopped.is_set)
     assert session.closed
     assert session.conversation.turns[-1].reply == "Hello! "
+
+
+def broken(*_: object) -> None:
+    raise ZeroDivisionError
+
+
+async def never(*_: object) -> None:
+    await asyncio.Event().wait()
+
+
+def held_streams(
+    session: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> list[AsyncGenerator[Event, None]]:
+    """The streams that the session gives out, kept so that no garbage collection closes them."""
+    streams: list[AsyncGenerator[Event, None]] = []
+    send = session.send
+
+    def keep(text: str, ask: Ask) -> AsyncGenerator[Event, None]:
+        streams.append(send(text, ask))
+        return streams[-1]
+
+    monkeypatch.setattr(session, "send", keep)
+    return streams
+
+
+async def test_the_stream_is_closed_when_showing_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = StandIn()
+    streams = held_streams(session, monkeypatch)
+    monkeypatch.setattr(TurnView, "write", broken)
+    app = app_with(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        await say(pilot, app, "hello")
+        assert "ZeroDivisionError" in shown(app)
+        assert streams[0].ag_frame is None  # closed
+
+
+async def test_the_stream_is_closed_when_showing_it_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = StandIn()
+    streams = held_streams(session, monkeypatch)
+    monkeypatch.setattr(TurnView, "write", never)
+    app = app_with(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        await say(pilot, app, "hello", wait=False)
+        assert streams[0].ag_frame is not None
+        app.chat.workers.cancel_group(app.chat, "chat")
+        await until(pilot, lambda: not app.chat.running)
+        assert streams[0].ag_frame is None
+
+
+async def test_loading_is_closed_when_showing_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = StandIn()
+    stream = session.load()
+    monkeypatch.setattr(session, "load", lambda: stream)
+    app = app_with(session)
+    monkeypatch.setattr(app.chat.header, "follow", broken)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "ZeroDivisionError" in shown(app))
+        assert stream.ag_frame is None
+
+
+async def test_nothing_is_drawn_before_the_message_is_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = StandIn()
+    app = app_with(session)
+    seen: list[tuple[int, int]] = []
+    send = session.send
+
+    async def look(text: str, ask: Ask) -> AsyncGenerator[Event, None]:
+        seen.append((len(app.chat.query(TurnView)), len(app.chat.query(Welcome))))
+        async with aclosing(send(text, ask)) as events:
+            async for event in events:
+                yield event
+
+    monkeypatch.setattr(session, "send", look)
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        await say(pilot, app, "hello")
+        assert seen == [(0, 1)]
+        assert "How are you?" in shown(app)
+
+
+async def test_a_message_that_cannot_be_saved_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = StandIn()
+    app = app_with(session)
+
+    async def full(text: str, ask: Ask) -> AsyncGenerator[Event, None]:
+        app.chat.composer.editor.insert("since")  # typed before the answer came
+        failed = Turn(id=0, user=text, stop_reason=StopReason.FAILED)
+        yield Failed(failed, OaChatError("The disk is full.", "Make room."))
+
+    monkeypatch.setattr(session, "send", full)
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        await say(pilot, app, "hello")
+        assert app.chat.composer.text == "hello\nsince"
+        assert "The disk is full." in shown(app)
+        assert "back in the composer" in shown(app)
+
+
+async def test_stopping_takes_a_question_away_that_help_covers() -> None:
+    session = StandIn([Script([NONE])])
+    app = app_with(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        await say(pilot, app, "hello", wait=False)
+        await until(pilot, lambda: isinstance(app.screen, Hold))
+        app.chat.action_help()
+        await until(pilot, lambda: isinstance(app.screen, Help))
+        app.chat.workers.cancel_group(app.chat, "chat")
+        await until(pilot, lambda: not app.chat.running)
+        await until(pilot, lambda: app.screen_stack == [app.chat])
+        await pilot.press("x")
+        assert app.chat.composer.text == "x"
+
+
+async def test_another_policy_keeps_the_users_own_levels() -> None:
+    session = StandIn(overrides={Severity.CASUAL: Action.NUDGE})
+    app = app_with(session)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await started(pilot, app)
+        texts = {command.title: command.help for command in commands(app.chat)}
+        assert "(in use)" in texts["Policy: balanced"]
+        assert "(in use)" not in texts["Policy: strict"]
+        for name in ("balanced", "strict"):
+            choose_policy(app.chat, name)
+            assert session.policy.actions[Severity.CASUAL] is Action.NUDGE
+            await until(pilot, lambda name=name: f"The {name} (changed) policy" in shown(app))
+
+
+async def test_a_confirmed_message_without_a_rule_is_not_said_to_be_unchecked() -> None:
+    gate = asyncio.Event()
+    session = StandIn([Script([verdict(Severity.CAUTION)], gate=gate)], policy=STRICT)
+    app = app_with(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        await say(pilot, app, "see [1]", wait=False)
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("s")
+        await until(pilot, lambda: "sent as typed" in shown(app))
+        gate.set()
+        await until(pilot, lambda: not app.chat.running)
