@@ -6,14 +6,20 @@ nothing about guards, policies or storage.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from oa_chat.conversation import Message
-from oa_chat.engine.protocol import Done, ModelInfo, Piece, Prefilled, Progress, Prompted, Sampling
-
-OnProgress = Callable[[int, int], None]
-"""Called with how much of a model is loaded, and of how much."""
+from oa_chat.engine.protocol import (
+    Done,
+    ModelInfo,
+    OnProgress,
+    Piece,
+    Prefilled,
+    Progress,
+    Prompted,
+    Sampling,
+)
 
 
 class ChatBackend(Protocol):

@@ -107,14 +107,19 @@ def ask(context: click.Context, /, text: str | None, as_json: bool, yes: bool, *
     import asyncio
 
     from oa_chat.assembly import build_session
-    from oa_chat.commands.ask import AskOptions
+    from oa_chat.commands.ask import AskOptions, print_failure
     from oa_chat.commands.ask import ask as send
     from oa_chat.commands.help import help_lines
 
     flags = _flags(context, said)
-    message = _message(text)
-    settings = flags.settings()
-    session = build_session(settings, flags.store_path())
+    try:
+        message = _message(text)
+        settings = flags.settings()
+        session = build_session(settings, flags.store_path())
+    except OaChatError as error:
+        if as_json:
+            print_failure(_clean(text or ""), error)
+        raise
     options = AskOptions(as_json, yes, lambda: help_lines(settings))
     context.exit(asyncio.run(send(session, message, options)))
 
@@ -183,7 +188,7 @@ def config(context: click.Context, /, what: str, **said: Any) -> None:
 def _message(text: str | None) -> str:
     """The message of the command line, or of standard input; never an empty one."""
     if text is None or text == "-":
-        if sys.stdin.isatty():
+        if sys.stdin is None or sys.stdin.isatty():
             raise UsageError("There is no text.", "Give it as an argument, or pipe it in.")
         text = sys.stdin.buffer.read().decode("utf-8", errors="replace")
     message = _clean(text)
@@ -200,24 +205,38 @@ def _clean(text: str) -> str:
 def run(arguments: list[str]) -> int:
     """Run a command line and return its exit code. The one place where errors are printed."""
     debug = "--debug" in arguments
+    if sys.stdout is None:
+        return _tell("There is nowhere to write to: the output is closed.", "", 2, debug=debug)
     try:
-        return int(main.main(args=arguments, prog_name="oa-chat", standalone_mode=False) or 0)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except OaChatError as error:
-        return _tell(error.message, error.hint, error.exit_code, debug=debug)
-    except (KeyboardInterrupt, click.Abort):
-        return _EXIT_INTERRUPTED
-    except _ReaderGone:
-        # What is left in the buffer has no reader: without this, Python complains on exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _EXIT_BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001 (the last place that can tell a person)
-        what = f"Something unexpected went wrong: {type(error).__name__}: {error}"
-        return _tell(what, "This is a bug. Run again with --debug.", _EXIT_BUG, debug=debug)
+        code = int(main.main(args=arguments, prog_name="oa-chat", standalone_mode=False) or 0)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nobody else can tell a person
+        code = _report(error, debug=debug)
+    return code
+
+
+def _report(error: BaseException, *, debug: bool) -> int:
+    """Print an error for people; the exit code that goes with it."""
+    match error:
+        case click.exceptions.Exit():
+            code = error.exit_code
+        case click.ClickException():
+            error.show()
+            code = error.exit_code
+        case OaChatError():
+            code = _tell(error.message, error.hint, error.exit_code, debug=debug)
+        case KeyboardInterrupt() | click.Abort():
+            code = _EXIT_INTERRUPTED
+        case _ReaderGone():
+            # What is left in the buffer has no reader: without this, Python complains on exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = _EXIT_BROKEN_PIPE
+        case OSError():
+            code = _tell(f"The system refused: {error}.", "", 1, debug=debug)
+        case _:
+            what = f"Something unexpected went wrong: {type(error).__name__}: {error}"
+            code = _tell(what, "This is a bug. Run again with --debug.", _EXIT_BUG, debug=debug)
+    return code
 
 
 def _tell(message: str, hint: str, code: int, *, debug: bool) -> int:

@@ -27,10 +27,6 @@ class Withdrawn(Exception):
         self.edit = edit
 
 
-class StopRequested(Exception):
-    """The user pressed stop before the reply began."""
-
-
 class InFlight:
     """One message between `Saved` and its end."""
 

@@ -9,8 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
 
-from oa_chat.backend import OnProgress
-from oa_chat.engine.protocol import ModelInfo
+from oa_chat.engine.protocol import ModelInfo, OnProgress
 from oa_chat.errors import OaChatError, unexpected
 from oa_chat.events import LoadEvent, LoadFailed, Loading, Ready
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from oa_chat.backend import ChatBackend
 from oa_chat.conversation import Conversation, Message, StopReason, Turn
@@ -35,13 +34,13 @@ from oa_chat.events import (
 )
 from oa_chat.guards.guard import Guard
 from oa_chat.imitation import defuse
-from oa_chat.inflight import InFlight, StopRequested, Withdrawn
+from oa_chat.inflight import InFlight, Withdrawn
 from oa_chat.loading import Loadable, load_side_by_side
 from oa_chat.policy import PROFILES, Action, Policy, compose_sent, decide, one_rule
+from oa_chat.stopping import StopRequested, StopSwitch
 from oa_chat.store import Store
 from oa_chat.verdict import Severity
 
-_T = TypeVar("_T")
 _SAVE_SECONDS = 0.25
 """How often a streaming reply is written to disk."""
 
@@ -88,7 +87,7 @@ class ChatSession:
         self._clock = setup.clock
         self._conversation = conversation
         self._skipped = 0
-        self._stop = asyncio.Event()
+        self._stop = StopSwitch()
         self._replying = False
 
     # ------------------------------------------------------------ state
@@ -199,7 +198,8 @@ class ChatSession:
             return
         judged = [*self.conversation.messages_typed(), Message("user", flight.turn.user)]
         while True:
-            verdict = await self._or_stop(flight.unless_prefill_fails(self.guard.check(judged)))
+            check = flight.unless_prefill_fails(self.guard.check(judged))
+            verdict = await self._stop.unless_set(check)
             decision = decide(verdict, self.policy)
             flight.decision = decision
             verdicts = (*flight.turn.verdicts, verdict)
@@ -218,7 +218,7 @@ class ChatSession:
             return True
         if decision.action is Action.BLOCK:
             raise Withdrawn(decision, StopReason.BLOCKED)
-        answer = await self._or_stop(ask(checked))
+        answer = await self._stop.unless_set(ask(checked))
         held = decision.action is Action.HOLD
         if answer is Answer.SEND:
             return True
@@ -232,7 +232,7 @@ class ChatSession:
     async def _reply(self, flight: InFlight) -> AsyncGenerator[Event, None]:
         """Send the message and stream the reply."""
         sent = compose_sent(flight.turn.user, flight.decision.guideline if flight.decision else "")
-        prefilled = await self._or_stop(flight.finish_prefill())
+        prefilled = await self._stop.unless_set(flight.finish_prefill())
         self._skipped += prefilled.skipped
         transcript = self._transcript(sent)
         flight.turn = replace(flight.turn, sent=sent)
@@ -310,20 +310,6 @@ class ChatSession:
         await self.chat.load()
         transcript = self._transcript(defuse(typed))
         return await self.chat.prefill(transcript, max_tokens=self.sampling.max_tokens)
-
-    async def _or_stop(self, work: Awaitable[_T]) -> _T:
-        """The result of some work, unless the user stops first."""
-        task = asyncio.ensure_future(work)
-        stop = asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if self._stop.is_set():
-                raise StopRequested
-            return task.result()
-        finally:
-            for future in (task, stop):
-                future.cancel()
-            await asyncio.gather(task, stop, return_exceptions=True)
 
     def _end(self, flight: InFlight, reason: StopReason, done: Done | None = None) -> Turn:
         """The turn in its final state, stored."""

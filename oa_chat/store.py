@@ -18,53 +18,15 @@ from pathlib import Path
 
 import msgspec
 
-from oa_chat.conversation import Conversation, StopReason, Timing, Turn
+from oa_chat.conversation import Conversation, StopReason, Turn
 from oa_chat.errors import StoreError
 from oa_chat.policy import Action
+from oa_chat.schema import SCHEMA, SCHEMA_VERSION, TURN_COLUMNS, turn_from_row
 from oa_chat.verdict import Verdict
 
-SCHEMA_VERSION = 1
 _BUSY_SECONDS = 5.0
 _TITLE_LENGTH = 60
 _ASIDE = "Move the file away, or choose another folder with --data-dir."
-
-_SCHEMA = """
-CREATE TABLE conversation (
-    id INTEGER PRIMARY KEY,
-    title TEXT NOT NULL DEFAULT '',
-    system_prompt TEXT NOT NULL DEFAULT '',
-    guard_off INTEGER NOT NULL DEFAULT 0,
-    created TEXT NOT NULL,
-    updated TEXT NOT NULL
-);
-CREATE TABLE turn (
-    id INTEGER PRIMARY KEY,
-    conversation_id INTEGER NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
-    user TEXT NOT NULL,
-    sent TEXT,
-    reply TEXT NOT NULL DEFAULT '',
-    action TEXT,
-    stop_reason TEXT NOT NULL,
-    failure TEXT NOT NULL DEFAULT '',
-    timing TEXT NOT NULL DEFAULT '{}',
-    created TEXT NOT NULL
-);
-CREATE INDEX turn_by_conversation ON turn (conversation_id, id);
-CREATE TABLE verdict (
-    id INTEGER PRIMARY KEY,
-    turn_id INTEGER NOT NULL REFERENCES turn (id) ON DELETE CASCADE,
-    subject TEXT NOT NULL,
-    severity INTEGER,
-    body TEXT NOT NULL
-);
-CREATE INDEX verdict_by_turn ON verdict (turn_id, id);
-CREATE TABLE piece (
-    id INTEGER PRIMARY KEY,
-    turn_id INTEGER NOT NULL REFERENCES turn (id) ON DELETE CASCADE,
-    text TEXT NOT NULL
-);
-CREATE INDEX piece_by_turn ON piece (turn_id, id);
-"""
 
 
 class Store:
@@ -97,7 +59,7 @@ class Store:
                     "Update oa-chat, or choose another data directory with --data-dir.",
                 )
             if version == 0:
-                for statement in _SCHEMA.split(";"):
+                for statement in SCHEMA.split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -241,12 +203,11 @@ class Store:
         for turn_id, body in rows:
             verdicts.setdefault(turn_id, []).append(msgspec.json.decode(body, type=Verdict))
         rows = self._db.execute(
-            "SELECT id, user, sent, reply, action, stop_reason, failure, timing, created"
-            " FROM turn WHERE conversation_id = ? ORDER BY id",
+            f"SELECT {TURN_COLUMNS} FROM turn WHERE conversation_id = ? ORDER BY id",  # noqa: S608
             (conversation_id,),
         )
         for row in rows.fetchall():
-            turn = _turn_from_row(row, tuple(verdicts.get(row[0], ())))
+            turn = turn_from_row(row, tuple(verdicts.get(row[0], ())))
             yield turn if turn.stop_reason is not StopReason.PENDING else self._cut_off(turn)
 
     def _cut_off(self, turn: Turn) -> Turn:
@@ -303,22 +264,6 @@ def title_of(typed: str) -> str:
     """A conversation's title: the first line of its first message, shortened."""
     line = " ".join(typed[: _TITLE_LENGTH * 4].split())
     return line if len(line) <= _TITLE_LENGTH else line[: _TITLE_LENGTH - 1].rstrip() + "…"
-
-
-def _turn_from_row(row: tuple[object, ...], verdicts: tuple[Verdict, ...]) -> Turn:
-    turn_id, user, sent, reply, action, stop_reason, failure, timing, created = row
-    return Turn(
-        id=int(str(turn_id)),
-        user=str(user),
-        sent=None if sent is None else str(sent),
-        reply=str(reply),
-        verdicts=verdicts,
-        action=Action(str(action)) if action else None,
-        stop_reason=StopReason(str(stop_reason)),
-        failure=str(failure),
-        timing=msgspec.json.decode(str(timing), type=Timing),
-        created=str(created),
-    )
 
 
 def _hint(reason: str) -> str:

@@ -19,7 +19,7 @@ ACTIONS = {
     Action.NUDGE: "sent with a guideline",
     Action.CONFIRM: "asks you first",
     Action.BLOCK: "not sent",
-    Action.HOLD: "the guard gave no verdict",
+    Action.HOLD: "held back, for you to decide",
 }
 SOURCES: dict[RuleSource, str] = {
     "": "",

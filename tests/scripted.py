@@ -10,9 +10,17 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 
-from oa_chat.backend import OnProgress
 from oa_chat.conversation import Message
-from oa_chat.engine.protocol import Done, ModelInfo, Piece, Prefilled, Progress, Prompted, Sampling
+from oa_chat.engine.protocol import (
+    Done,
+    ModelInfo,
+    OnProgress,
+    Piece,
+    Prefilled,
+    Progress,
+    Prompted,
+    Sampling,
+)
 from oa_chat.errors import OaChatError
 from oa_chat.verdict import Severity, Subject, Verdict
 

@@ -469,3 +469,48 @@ def test_a_model_without_a_template_is_used_and_told(tmp_path: Path, data: Path)
     assert run("ask", "--model", str(path), "hello").returncode == 0
     done = run("doctor", "--model", str(path))
     assert "template" in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shell redirections")
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("--plain <&-", 0, ""),
+        ("check --jsonl <&-", 0, ""),
+        ("ask <&-", 2, "no text"),
+        ("<&-", 2, "needs a terminal"),
+        ("check hello >&-", 2, "nowhere to write"),
+        ("config >/dev/full", 1, "No space left"),
+    ],
+)
+def test_closed_and_full_streams(data: Path, command: str, code: int, said: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{' '.join(PROGRAM)} {command}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code, done
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_ask_json_is_one_object_when_nothing_can_begin(data: Path) -> None:
+    for arguments in (["--model", "missing.gguf", "hi"], ["--policy", "stern", "hi"], [""]):
+        done = run("ask", "--json", *arguments)
+        assert done.returncode in {2, 3, 4}
+        assert json.loads(done.stdout)["error"]["message"]
+
+
+def test_absurd_sizes_are_brought_down(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("[chat]\nthreads = 100000\ncontext = 100000000\n")
+    assert run("ask", "--config", str(path), "hello").returncode == 0
+
+
+def test_a_byte_order_mark_is_no_bad_line() -> None:
+    done = run("check", "--jsonl", stdin=b'\xef\xbb\xbf{"text": "hello"}\r\n{"text": "bye"}')
+    assert done.returncode == 0
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["hello", "bye"]

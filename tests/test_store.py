@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from oa_chat.conversation import StopReason, Timing, Turn
 from oa_chat.errors import StoreError
 from oa_chat.policy import Action
-from oa_chat.store import SCHEMA_VERSION, Store, title_of
+from oa_chat.schema import SCHEMA_VERSION
+from oa_chat.store import Store, title_of
 from oa_chat.verdict import Severity, Verdict, unreadable
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from oa_chat.commands.lines import LineReader
 from oa_chat.commands.report import verdict_fields, verdict_lines
+from oa_chat.commands.terminal import is_terminal
 from oa_chat.errors import GuardError, OaChatError
 from oa_chat.events import (
     Answer,
@@ -71,7 +72,7 @@ class _Printer:
                 _say(left_out(event.newly_skipped))
         elif isinstance(event, Token):
             if not self._options.as_json:
-                _write(printable(event.text) if sys.stdout.isatty() else event.text)
+                _write(printable(event.text) if is_terminal(sys.stdout) else event.text)
         else:
             self._end(event)
 
@@ -112,6 +113,13 @@ class _Printer:
         _write(json.dumps(body, ensure_ascii=not _is_utf8()) + "\n")
 
 
+def print_failure(text: str, error: OaChatError) -> None:
+    """The one object of ``--json`` when there is not even a session."""
+    told = {"message": error.message, "hint": error.hint}
+    body = {"text": text, "verdict": None, "reply": "", "sent": None, "error": told}
+    _write(json.dumps(body) + "\n")
+
+
 async def ask(session: ChatSession, text: str, options: AskOptions) -> int:
     """Send one message and print what comes of it; the exit code."""
     printer = _Printer(session, options)
@@ -137,7 +145,7 @@ async def _answer(checked: Checked, options: AskOptions) -> Answer:
     confirm = checked.decision.action is Action.CONFIRM
     if confirm and options.yes:
         return Answer.SEND
-    if options.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if options.as_json or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         return Answer.WITHDRAW
     question = "Send it with this rule as a guideline?" if confirm else "Send it unchecked?"
     sys.stderr.write(f"{question} [y/N] ")

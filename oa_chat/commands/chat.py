@@ -8,6 +8,7 @@ import sys
 from oa_chat import catalog
 from oa_chat.assembly import Flags, build_session
 from oa_chat.commands.help import help_lines
+from oa_chat.commands.terminal import is_terminal
 from oa_chat.errors import UsageError
 
 _RECALLED = 200
@@ -17,7 +18,7 @@ _RECALLED = 200
 def open_chat(flags: Flags, *, resume: bool, plain: bool) -> int:
     """Open the chat and return the exit code when it is left."""
     settings = flags.settings()
-    if not plain and not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not plain and not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         raise UsageError(
             "The chat needs a terminal.",
             'Use `oa-chat ask "text"` in scripts, or --plain for a chat in lines.',

@@ -6,6 +6,7 @@ producer that writes line by line gets each answer at once.
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Sequence
@@ -79,6 +80,8 @@ async def check_jsonl(guard: Guard, policy: Policy) -> int:
     try:
         await guard.load()
         while raw_lines := await reader.batch(_BATCH):
+            if number == 0:
+                raw_lines[0] = raw_lines[0].removeprefix(codecs.BOM_UTF8)
             batch = [_parse(raw, number + at) for at, raw in enumerate(raw_lines, 1) if raw.strip()]
             number += len(raw_lines)
             lines = [line for line in batch if isinstance(line, _Line)]

@@ -49,6 +49,9 @@ class LineReader:
         return lines
 
     def _read(self) -> None:
+        if sys.stdin is None:  # closed before the program began
+            self._put(None)
+            return
         with contextlib.suppress(RuntimeError, OSError):  # the loop, or stdin, may be closed
             parts: list[bytes] = []
             while chunk := os.read(sys.stdin.fileno(), _CHUNK):

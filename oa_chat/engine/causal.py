@@ -46,6 +46,9 @@ from oa_chat.prompts import ChatTemplate, Rendered
 
 DEFAULT_CONTEXT = 8192
 """Without a wish, no more than this: a long context costs memory from the start."""
+STRETCH = 4
+"""A context may be this much longer than what the model was trained with. Beyond that it says
+nothing sensible, and the memory for it takes minutes to be refused."""
 SMALLEST_CONTEXT = 128
 BATCH = 512
 
@@ -78,7 +81,8 @@ def load(request: Load, emit: Emit) -> Runner:
 
 def _wanted_context(asked: int, trained: int) -> int:
     if asked > 0:
-        return max(SMALLEST_CONTEXT, asked)
+        most = STRETCH * max(trained, DEFAULT_CONTEXT)
+        return max(SMALLEST_CONTEXT, min(asked, most))
     return max(SMALLEST_CONTEXT, min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT))
 
 
@@ -196,7 +200,7 @@ class CausalRunner:
             raise EngineError("The prompt is empty.")
         if len(encoded.ids) >= self._size:
             raise ContextFull(
-                f"The prompt needs {len(encoded.ids)} tokens, the context holds {self._size}.",
+                f"The prompt needs {len(encoded.ids):,} tokens, the context holds {self._size}.",
                 "Shorten it, or use a larger context.",
             )
         tail = "".join(segment.text for segment in request.segments)

@@ -17,10 +17,14 @@ MOST_THREADS = 8
 """Beyond this, decoding is bound by memory and the user's other programs suffer."""
 
 
+MOST_WANTED_THREADS = 64
+"""More than the cores is allowed, but llama.cpp crashes on absurd numbers."""
+
+
 def choose_threads(size_bytes: int, wanted: int = 0) -> int:
     """Threads for a model of this size; `wanted` above 0 is the user's own choice."""
     if wanted > 0:
-        return wanted
+        return min(wanted, max(MOST_WANTED_THREADS, os.cpu_count() or 1))
     if size_bytes <= SMALL_MODEL_BYTES:
         return 1
     return max(1, min(MOST_THREADS, physical_cores()))

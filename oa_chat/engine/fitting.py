@@ -80,7 +80,7 @@ def turns_to_skip(
     alone = count(most)
     if alone > room.limit:
         raise ContextFull(
-            f"The message needs {alone} tokens, but this model has room for {room.limit}"
+            f"The message needs {alone:,} tokens, but this model has room for {room.limit}"
             f" (a context of {room.context}, {room.reserve} of them kept for the reply).",
             _hint(room),
         )

@@ -79,7 +79,7 @@ def read_header(path: Path, tokens: bool = False) -> GgufHeader:
     except FileNotFoundError:
         raise ModelNotFound(
             f"There is no model file {path}.",
-            "Check the path, or see the known models: oa-chat models",
+            "Check the path.",
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

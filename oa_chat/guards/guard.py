@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from oa_chat.backend import OnProgress
 from oa_chat.conversation import Message
 from oa_chat.engine.process import Engine
-from oa_chat.engine.protocol import ModelInfo, Output, Passage
+from oa_chat.engine.protocol import ModelInfo, OnProgress, Output, Passage
 from oa_chat.errors import GuardError, ModelError, OaChatError
 from oa_chat.guards.authors import RuleAuthor
 from oa_chat.guards.family import GuardFamily, Reading
