@@ -26,7 +26,7 @@ from oa_chat.ui.draft import Draft
 from oa_chat.ui.guard_panel import GuardLine, GuardPanel
 from oa_chat.ui.guard_text import Report
 from oa_chat.ui.header import Header, HeaderState
-from oa_chat.ui.model_loading import load_models
+from oa_chat.ui.model_loading import idle_report, load_models
 from oa_chat.ui.status import Status, StatusState
 from oa_chat.ui.texts import one_line
 from oa_chat.ui.transcript import Transcript
@@ -171,17 +171,6 @@ class ChatScreen(Screen[None]):
         self.query_one(GuardPanel).show(report, verdicts)
         self.query_one(GuardLine).show(report)
 
-    def idle_report(self) -> Report:
-        """What is said about the guard while no message is on its way."""
-        turns = self.session.conversation.turns
-        if turns:
-            return Report(turns[-1].verdict, outcome(turns[-1]))
-        if self.session.guard_off:
-            return Report(note="The guard is off: messages are sent as typed.")
-        progress = self.header.progress("guard")
-        loading = f"The guard: {progress}." if progress else "The guard is ready."
-        return Report(note=f"{loading} It reads each message before it is sent.")
-
     async def _show_conversation(self) -> None:
         above: list[Static] = [
             Static(Content(printable(notice)), classes="notice") for notice in self._notices
@@ -190,7 +179,7 @@ class ChatScreen(Screen[None]):
         if not turns:
             above = [Welcome(self.header, say_starter=not above), *above]
         await self.transcript.show(turns, above)
-        self.show_report(self.idle_report())
+        self.show_report(idle_report(self))
         self.refresh_state()
 
     # ------------------------------------------------------------ loading

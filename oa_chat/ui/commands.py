@@ -10,6 +10,7 @@ from textual.app import SystemCommand
 
 from oa_chat.errors import OaChatError
 from oa_chat.policy import PROFILES
+from oa_chat.ui.model_loading import idle_report
 
 if TYPE_CHECKING:
     from oa_chat.ui.chat_screen import ChatScreen
@@ -49,7 +50,7 @@ def switch_guard(chat: ChatScreen, off: bool) -> None:
         return
     chat.refresh_state()
     if not chat.session.conversation.turns:
-        chat.show_report(chat.idle_report())
+        chat.show_report(idle_report(chat))
     if chat.session.guard_off is not off:
         chat.notify("This chat was started without a guard; oa-chat --guard NAME has one.")
         return

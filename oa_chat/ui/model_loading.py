@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from oa_chat.events import LoadEvent, LoadFailed, Ready
 from oa_chat.printable import printable
+from oa_chat.ui.guard_text import Report
 from oa_chat.ui.welcome import failure_words
+from oa_chat.ui.wording import outcome
 
 if TYPE_CHECKING:
     from oa_chat.ui.chat_screen import ChatScreen
@@ -31,4 +33,16 @@ async def _show(chat: ChatScreen, event: LoadEvent) -> None:
         await chat.transcript.add_notice(failure_words(event), "notice failed")
     chat.refresh_state()
     if not chat.session.conversation.turns:
-        chat.show_report(chat.idle_report())
+        chat.show_report(idle_report(chat))
+
+
+def idle_report(chat: ChatScreen) -> Report:
+    """What is said about the guard while no message is on its way."""
+    turns = chat.session.conversation.turns
+    if turns:
+        return Report(turns[-1].verdict, outcome(turns[-1]))
+    if chat.session.guard_off:
+        return Report(note="The guard is off: messages are sent as typed.")
+    progress = chat.header.progress("guard")
+    loading = f"The guard: {progress}." if progress else "The guard is ready."
+    return Report(note=f"{loading} It reads each message before it is sent.")
