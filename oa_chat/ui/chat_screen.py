@@ -49,6 +49,8 @@ class ChatScreen(Screen[None]):
     AUTO_FOCUS = "#editor"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help", "Help", priority=True),
+        # The starter model tells people to press F2 for a bigger one: help says how to get one.
+        Binding("f2", "help", show=False, priority=True),
         Binding("f3", "toggle_panel", "Panel", priority=True),
         Binding("f4,ctrl+o", "toggle_sent", "What was sent", priority=True),
         Binding("ctrl+n", "new_conversation", "New", priority=True),

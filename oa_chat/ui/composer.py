@@ -22,7 +22,7 @@ from textual.events import Click, Key, Paste
 from textual.message import Message
 from textual.widgets import Static, TextArea
 
-from oa_chat.ui.draft import Draft, History, is_long
+from oa_chat.ui.draft import Draft, History, is_long, with_line_feeds
 from oa_chat.ui.texts import printable_columns
 
 
@@ -124,10 +124,11 @@ class Editor(TextArea):
             self.post_message(self.Send(draft))
 
     async def _on_paste(self, event: Paste) -> None:
-        if is_long(event.text):
+        text = with_line_feeds(event.text)
+        if is_long(text):
             event.stop()
             event.prevent_default()
-            self._change_pastes((*self._pastes, event.text))
+            self._change_pastes((*self._pastes, text))
 
     def action_paste(self) -> None:
         """Paste the local clipboard, which may be long as well."""

@@ -12,6 +12,11 @@ _RECALLED = 500
 """How many earlier messages can be recalled."""
 
 
+def with_line_feeds(text: str) -> str:
+    """The text with plain line ends: terminals paste carriage returns."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def is_long(text: str) -> bool:
     """Whether a text is too long to be shown in the editor."""
     return len(text) > PASTE_CHARACTERS or text.count("\n") > PASTE_LINES

@@ -91,7 +91,7 @@ def judged_by(verdict: Verdict | None) -> Content:
     if verdict.windows > 1:
         words += f" · read in {verdict.windows} pieces, the worst counts"
     if about := [name for name in verdict.categories if name != "general"]:
-        words += f"\nabout: {printable(', '.join(about))}"
+        words += f"\nabout: {printable(', '.join(about).replace('_', ' '))}"
     return Content.styled(words, "$quiet")
 
 

@@ -9,6 +9,7 @@ from textual.events import Key, Paste
 from textual.widgets import Static
 
 from oa_chat.ui.app import OaChatApp
+from oa_chat.ui.draft import is_long, with_line_feeds
 from tests.ui.driving import SIZE, app_with, plain, say, started, until
 from tests.ui.stand_in import Script, StandIn
 
@@ -200,3 +201,10 @@ async def test_editing_keys_act_in_the_order_in_which_they_are_pressed() -> None
         burst(app, *"ax", "backspace", "ctrl+j", "b", "left", "c", "enter", "up", "up", "!")
         await until(pilot, lambda: app.chat.composer.text == "earlier!")
         assert session.sent == ["a\ncb"]
+
+
+def test_pasted_carriage_returns_are_line_ends() -> None:
+    text = with_line_feeds("one\rtwo\r\nthree\n" + "x\r" * 300)
+    assert text.startswith("one\ntwo\nthree\n")
+    assert "\r" not in text
+    assert is_long(text)
