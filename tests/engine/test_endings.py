@@ -80,14 +80,20 @@ async def test_killed_while_prefilling(new_engine: MakeEngine) -> None:
     assert (await engine.prefill(HELLO)).cached == 0
 
 
-async def test_killed_while_decoding(new_engine: MakeEngine) -> None:
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGKILL, r"was killed \(SIGKILL\)"), (signal.SIGSEGV, r"crashed \(SIGSEGV\)")],
+)
+async def test_killed_while_decoding(
+    new_engine: MakeEngine, number: signal.Signals, said: str
+) -> None:
     engine = new_engine(context=8192)
     answers = engine.reply(HELLO, LONG)
     while not isinstance(await anext(answers), Piece):
         pass
     assert engine.pid is not None
-    os.kill(engine.pid, signal.SIGSEGV)
-    with pytest.raises(EngineDied, match=r"crashed \(SIGSEGV\)"):
+    os.kill(engine.pid, number)
+    with pytest.raises(EngineDied, match=said):
         [answer async for answer in answers]
     assert await text_of(engine)
 
