@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from oa_chat import __version__
-from oa_chat.errors import OaChatError, UsageError
+from oa_chat.errors import OaChatError, UsageError, unexpected
 
 if TYPE_CHECKING:
     from oa_chat.assembly import Flags
 
-_EXIT_BUG = 70
 _EXIT_INTERRUPTED = 130
 _EXIT_BROKEN_PIPE = 141
 
@@ -234,8 +233,8 @@ def _report(error: BaseException, *, debug: bool) -> int:
         case OSError():
             code = _tell(f"The system refused: {error}.", "", 1, debug=debug)
         case _:
-            what = f"Something unexpected went wrong: {type(error).__name__}: {error}"
-            code = _tell(what, "This is a bug. Run again with --debug.", _EXIT_BUG, debug=debug)
+            bug = unexpected(error)
+            code = _tell(bug.message, bug.hint, bug.exit_code, debug=debug)
     return code
 
 

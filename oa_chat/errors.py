@@ -39,11 +39,11 @@ class OaChatError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
-def unexpected(error: Exception) -> OaChatError:
+def unexpected(error: BaseException) -> OaChatError:
     """A bug, as an error that a person can be told about."""
     told = OaChatError(
         f"Something unexpected went wrong: {type(error).__name__}: {error}",
-        "This is a bug. With --debug there is more about it.",
+        "This is a bug. Run again with --debug.",
     )
     told.__cause__ = error
     told.exit_code = 70

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -35,6 +36,26 @@ def run(*arguments: str, stdin: str | bytes = "") -> subprocess.CompletedProcess
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
     )
+
+
+class Checking(subprocess.Popen[bytes]):
+    """A running `check --jsonl` whose input stays open; killed at the end if it still runs."""
+
+    def __init__(self) -> None:
+        pipe = subprocess.PIPE
+        super().__init__([*PROGRAM, "check", "--jsonl"], stdin=pipe, stdout=pipe, stderr=pipe)
+
+    def __exit__(self, *error: Any) -> None:
+        self.kill()
+        super().__exit__(*error)
+
+    def say(self, text: str) -> None:
+        self.stdin.write(json.dumps({"text": text}).encode() + b"\n")
+        self.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.stdout.readline())
+        return found
 
 
 def test_version_and_help() -> None:
@@ -149,15 +170,10 @@ def test_check_jsonl_takes_context() -> None:
 
 
 def test_check_jsonl_answers_a_slow_producer_at_once() -> None:
-    with subprocess.Popen(
-        [*PROGRAM, "check", "--jsonl"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    with Checking() as process:
         for text in ("hello", "and again"):
-            process.stdin.write(json.dumps({"text": text}).encode() + b"\n")
-            process.stdin.flush()
-            assert json.loads(process.stdout.readline())["text"] == text
+            process.say(text)
+            assert process.answer()["text"] == text
         process.stdin.close()
         assert process.wait(30) == 0
 
@@ -165,45 +181,26 @@ def test_check_jsonl_answers_a_slow_producer_at_once() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("moment", ["before a line", "behind a line"])
 def test_ctrl_c_ends_check_with_its_input_open(moment: str) -> None:
-    with subprocess.Popen(
-        [*PROGRAM, "check", "--jsonl"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    with Checking() as process:
         if moment == "behind a line":
-            process.stdin.write(b'{"text": "hello"}\n')
-            process.stdin.flush()
-            process.stdout.readline()
+            process.say("hello")
+            process.answer()
         else:
             time.sleep(1)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
-        assert process.stderr is not None
         assert process.stderr.read().strip() == b""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_reader_that_leaves_ends_check_with_its_input_open() -> None:
-    with subprocess.Popen(
-        [*PROGRAM, "check", "--jsonl"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(b'{"text": "hello"}\n')
-        process.stdin.flush()
-        process.stdout.readline()
+    with Checking() as process:
+        process.say("hello")
+        process.answer()
         process.stdout.close()
         for _ in range(2):
-            process.stdin.write(b'{"text": "hello"}\n')
-            process.stdin.flush()
+            process.say("hello")
         assert process.wait(20) == 141
-        assert process.stderr is not None
         assert process.stderr.read() == b""
 
 
@@ -379,17 +376,9 @@ def test_debug_shows_a_traceback_and_nothing_else_does(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_is_quiet(data: Path) -> None:
-    with subprocess.Popen(
-        [*PROGRAM, "check", "--jsonl"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(b'{"text": "hello"}\n')
-        process.stdin.flush()
-        process.stdout.readline()
+    with Checking() as process:
+        process.say("hello")
+        process.answer()
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -421,14 +410,9 @@ def test_plain_continues_the_last_conversation(data: Path) -> None:
 
 
 def test_no_engine_outlives_the_program(data: Path) -> None:
-    with subprocess.Popen(
-        [*PROGRAM, "check", "--jsonl"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(b'{"text": "hello"}\n')
-        process.stdin.flush()
-        process.stdout.readline()
+    with Checking() as process:
+        process.say("hello")
+        process.answer()
         engines = psutil.Process(process.pid).children(recursive=True)
         assert engines
         process.stdin.close()

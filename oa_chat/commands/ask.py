@@ -109,14 +109,13 @@ class _Printer:
         head = {"text": text, "model": self._session.chat_name, "guard": self._session.guard_name}
         body = head | {"verdict": None, "reply": "", "sent": None} | self.result
         if self.error:
-            body["error"] = {"message": self.error.message, "hint": self.error.hint}
+            body["error"] = _told(self.error)
         _write(json.dumps(body, ensure_ascii=not _is_utf8()) + "\n")
 
 
 def print_failure(text: str, error: OaChatError) -> None:
     """The one object of ``--json`` when there is not even a session."""
-    told = {"message": error.message, "hint": error.hint}
-    body = {"text": text, "verdict": None, "reply": "", "sent": None, "error": told}
+    body = {"text": text, "verdict": None, "reply": "", "sent": None, "error": _told(error)}
     _write(json.dumps(body) + "\n")
 
 
@@ -152,6 +151,10 @@ async def _answer(checked: Checked, options: AskOptions) -> Answer:
     sys.stderr.flush()
     reply = await LineReader().text() or ""
     return Answer.SEND if reply.strip().lower() in {"y", "yes"} else Answer.WITHDRAW
+
+
+def _told(error: OaChatError) -> dict[str, str]:
+    return {"message": error.message, "hint": error.hint}
 
 
 def _say(text: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from oa_chat.conversation import Message
+from oa_chat.engine import cuts
 from oa_chat.guards.classifier import expected_level
 from oa_chat.guards.family import Reading
 
@@ -39,10 +40,7 @@ def fitted(messages: Sequence[Message], characters: int) -> list[Message]:
 
 def overlapping(text: str, size: int) -> list[str]:
     """Pieces of `size` characters that overlap by half and cover the text to its end."""
-    if len(text) <= size:
-        return [text]
-    starts = [*range(0, len(text) - size, max(1, size // 2)), len(text) - size]
-    return [text[start : start + size] for start in starts]
+    return [text[start:end] for start, end in cuts.overlapping((0, len(text)), size)]
 
 
 def worst(readings: Sequence[Reading]) -> Reading:
