@@ -396,10 +396,15 @@ def test_plain_chats_in_lines(data: Path) -> None:
 
 
 def test_plain_asks_under_strict(data: Path) -> None:
-    done = run("--plain", "--policy", "strict", stdin=f"{SEED}\nw\n{SEED}\ns\n/etc/hosts?\n")
+    done = run("--plain", "--policy", "strict", stdin=f"{SEED}\nw\n{SEED}\ns\n")
     assert done.stdout.count("Not sent.") == 1
-    assert done.stdout.count("Reply: ") == 2
-    assert "no guard" in run("--plain", "--guard", "none", stdin="/guard on\n").stdout
+    assert done.stdout.count("Reply: ") == 1
+
+
+def test_plain_obeys_its_own_commands_alone(data: Path) -> None:
+    done = run("--plain", "--guard", "none", stdin="/guard on\n/etc/hosts?\n")
+    assert "no guard" in done.stdout
+    assert done.stdout.count("Reply: ") == 1
 
 
 def test_plain_continues_the_last_conversation(data: Path) -> None:
