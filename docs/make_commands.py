@@ -38,6 +38,7 @@ _EXIT_CODES = """## Exit codes
 | 6 | the guard gave no verdict |
 | 7 | the stored conversations |
 | 8 | not sent: blocked, or nobody confirmed |
+| 9 | a command of the pipeline: a recipe, data, a server, a training, a conversion |
 | 70 | a bug |
 | 130 | interrupted |
 | 141 | the reader of the output went away |
@@ -64,10 +65,21 @@ def page() -> str:
     parts = [_HEAD]
     root = click.Context(main, info_name="oa-chat", terminal_width=96, **main.context_settings)
     parts.append(_section("oa-chat", main.get_help(root)))
-    for name, command in sorted(main.commands.items()):
-        context = click.Context(command, info_name=name, parent=root, terminal_width=96)
-        parts.append(_section(f"oa-chat {name}", command.get_help(context)))
+    parts += _sections(main, root)
     return "\n".join([*parts, _EXIT_CODES])
+
+
+def _sections(group: click.Group, above: click.Context) -> list[str]:
+    """A section for each command of a group, and for the commands of those that are groups."""
+    parts: list[str] = []
+    for name in group.list_commands(above):
+        command = group.get_command(above, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=above, terminal_width=96)
+        parts.append(_section(context.command_path, command.get_help(context)))
+        if isinstance(command, click.Group):
+            parts += _sections(command, context)
+    return parts
 
 
 def _section(title: str, text: str) -> str:

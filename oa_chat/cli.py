@@ -2,11 +2,13 @@
 
 Exit codes: 0 fine; 1 some lines could not be read, or an error of no other kind; 2 wrong usage;
 3 settings; 4 a model file; 5 an engine; 6 the guard gave no verdict; 7 the store; 8 not sent
-(blocked, or nobody confirmed); 70 a bug; 130 interrupted; 141 the reader went away.
+(blocked, or nobody confirmed); 9 a command of the pipeline; 70 a bug; 130 interrupted; 141 the
+reader went away.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import traceback
@@ -66,7 +68,35 @@ class _ReaderGone(Exception):
     """Whoever read the output went away. Click would make an exit code of 1 of it."""
 
 
+_PIPELINE = {
+    "scrape": "Collect posts from Reddit's API, dumps and archives.",
+    "prepare": "Make a clean dataset of what was collected, by a recipe.",
+    "train": "Train a guard, a rule writer or a small chat model, by a recipe.",
+    "convert": "Turn a checkpoint into a GGUF file, and verify it.",
+    "evaluate": "Measure guards on labelled files.",
+}
+"""Commands that live in `converters`, with the line for ``--help``: loaded when they are used."""
+
+
 class _Group(click.Group):
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted({*super().list_commands(context), *_PIPELINE})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _PIPELINE:
+            return super().get_command(context, name)
+        module = importlib.import_module(f"converters.{name}.command")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(context):
+            command = super().get_command(context, name)
+            rows.append((name, command.get_short_help_str(80) if command else _PIPELINE[name]))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)

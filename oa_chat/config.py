@@ -6,13 +6,10 @@ file, the line and the nearest key. This module decides where files lie; it open
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Literal
 
 import msgspec
 import platformdirs
@@ -20,6 +17,7 @@ import platformdirs
 from oa_chat.errors import SettingsError
 from oa_chat.policy import DEFAULT_PROFILE, PROFILES, Action, Policy
 from oa_chat.sampling import Sampling
+from oa_chat.strict_toml import TomlKind, reason_of
 from oa_chat.verdict import Severity
 
 APP = "oa-chat"
@@ -141,90 +139,12 @@ def load_settings(
     return _with_environment(parse_settings(text, path), environment)
 
 
+_FILE = TomlKind(Settings, "settings file", "setting", SettingsError)
+
+
 def parse_settings(text: str, path: Path) -> Settings:
     """The settings in a TOML text; `path` is for messages. Raises SettingsError."""
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            f"The settings file {path} is not valid TOML: {error}.", "Correct that line."
-        ) from error
-    _refuse_unknown(tables, Settings, (), text, path)
-    try:
-        return msgspec.convert(tables, Settings)
-    except msgspec.ValidationError as error:
-        reason, _, where = str(error).partition(" - at ")
-        keys = tuple(re.findall(r"\w+", where))
-        raise SettingsError(
-            f"{_place(path, text, keys)}: {'.'.join(keys) or 'the file'}: {reason}.",
-            _allowed(keys) + "Correct the value, or take the line out to use the default.",
-        ) from error
-
-
-def _allowed(keys: tuple[str, ...]) -> str:
-    """The values that a setting can have, where they are a closed list."""
-    kind: Any = Settings
-    for key in keys:
-        kind = get_type_hints(kind).get(key) if isinstance(kind, type) else None
-    values = [value for part in (kind, *get_args(kind)) for value in get_args(part)]
-    words = [value for value in values if isinstance(value, str)]
-    return f"It can be {', '.join(words)}. " if words else ""
-
-
-def _refuse_unknown(
-    table: Mapping[str, Any],
-    section: type[msgspec.Struct],
-    above: tuple[str, ...],
-    text: str,
-    path: Path,
-) -> None:
-    hints = get_type_hints(section)
-    for key, value in table.items():
-        keys = (*above, key)
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1, cutoff=0.5)
-            hint = f"Did you mean {'.'.join((*above, near[0]))}?" if near else ""
-            known = f"Known here: {', '.join(hints)}."
-            raise SettingsError(
-                f"{_place(path, text, keys)}: there is no setting {'.'.join(keys)}.",
-                f"{hint} {known}".strip(),
-            )
-        inner = hints[key]
-        if (
-            isinstance(value, dict)
-            and isinstance(inner, type)
-            and issubclass(inner, msgspec.Struct)
-        ):
-            _refuse_unknown(value, inner, keys, text, path)
-
-
-def _place(path: Path, text: str, keys: tuple[str, ...]) -> str:
-    line = line_of(text, keys)
-    return f"{path}, line {line}" if line else str(path)
-
-
-def line_of(text: str, keys: tuple[str, ...]) -> int | None:
-    """The number of the line where a key (or its table) stands, if it can be told.
-
-    tomllib gives no positions; this reads plain `[table]` and `key = value` lines, which is what
-    people write.
-    """
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
-        if header:
-            table = _dotted(header[1])
-            if table == keys:
-                return number
-            continue
-        assignment = re.match(r"\s*([\w\-.\"' ]+?)\s*=", line)
-        if assignment and (*table, *_dotted(assignment[1]))[: len(keys)] == keys:
-            return number
-    return None
-
-
-def _dotted(name: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in name.split("."))
+    return _FILE.parse(text, path)
 
 
 _ENVIRONMENT = {
@@ -250,5 +170,6 @@ def override(settings: Settings, section: str, key: str, value: object, source: 
     try:
         return msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
-        reason = str(error).partition(" - at ")[0]
-        raise SettingsError(f"{source}: {reason}. {_allowed((section, key))}".strip()) from error
+        reason, _ = reason_of(error)
+        allowed = _FILE.allowed((section, key))
+        raise SettingsError(f"{source}: {reason}. {allowed}".strip()) from error

@@ -15,7 +15,8 @@ shown to the user, so they are written for people. Tracebacks appear only with `
     │   ├── EngineSilent             gave no sign of life within its time limit
     │   └── ContextFull              the message does not fit into the model's context
     ├── GuardError               6   the guard did not give a verdict: never a pass
-    └── StoreError               7   conversations cannot be read or written
+    ├── StoreError               7   conversations cannot be read or written
+    └── PipelineError            9   scraping to evaluating: `converters.errors`
 
 This module does not print and does not decide what is shown where.
 """

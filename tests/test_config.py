@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from oa_chat.assembly import Flags
-from oa_chat.config import Settings, line_of, load_settings, parse_settings
+from oa_chat.config import Settings, load_settings, parse_settings
 from oa_chat.errors import SettingsError
 from oa_chat.policy import Action
+from oa_chat.strict_toml import line_of
 from oa_chat.verdict import Severity
 
 FILE = Path("settings.toml")

@@ -5,6 +5,7 @@ import runpy
 import tomllib
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 
@@ -26,7 +27,7 @@ def test_the_commands_page_is_the_programs_help() -> None:
 
 def test_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in main.commands:
+    for name in main.list_commands(click.Context(main)):
         assert f"`oa-chat {name}" in readme
 
 

@@ -109,6 +109,9 @@ def version() -> str:
     ("heading", "requirements"),
     [
         ("To chat", PROJECT["dependencies"]),
+        ("To collect and prepare data (`oa-chat[data]`)", EXTRAS["data"]),
+        ("On a cluster (`oa-chat[cluster]`)", EXTRAS["cluster"]),
+        ("To train, convert and evaluate (`oa-chat[train]`)", EXTRAS["train"]),
         ("To test (`oa-chat[test]`)", EXTRAS["test"]),
         ("To check the code (`oa-chat[lint]`)", EXTRAS["lint"]),
     ],
@@ -118,7 +121,7 @@ def test_every_dependency_has_its_reason(heading: str, requirements: list[str]) 
 
 
 def test_every_extra_is_documented() -> None:
-    assert set(EXTRAS) == {"test", "lint"}
+    assert set(EXTRAS) == {"test", "lint", "data", "cluster", "train"}
 
 
 def pins() -> dict[str, str]:

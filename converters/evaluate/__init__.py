@@ -1,0 +1,1 @@
+"""What a guard is worth: metrics, plots, comparisons and cards."""

@@ -1,0 +1,1 @@
+"""Training of guards, rule writers and small chat models from recipes."""
