@@ -2,8 +2,7 @@
 
 Runs in a child process only. What of a long text is judged, and why: `looks`.
 
-Input, as the embedded guard was trained: ``[CLS] context [SEP] message [SEP]``. Texts are tokenised
-with control tokens off, so a typed ``[SEP]`` is text. Only the newest end of the context is kept.
+How a passage becomes token ids: `passage_ids`.
 
 What a label means is not decided here.
 """
@@ -30,6 +29,7 @@ from oa_chat.engine.looks import (
     Scores,
 )
 from oa_chat.engine.native import Model, choose_threads, lib, open_model
+from oa_chat.engine.passage_ids import PassageIds
 from oa_chat.engine.protocol import (
     Classified,
     Classify,
@@ -49,8 +49,6 @@ _MAX_TOKENS_KEY = "oa_chat.max_tokens"
 _DEFAULT_MAX_TOKENS = 128
 """For files that do not say how long their training texts were: guards are trained on short texts
 and are unreliable beyond, whatever the architecture allows (512 for BERT)."""
-_CONTEXT_CHARACTERS = 32
-"""Read for each token of context that fits: longer tokens are rare, and cutting one is harmless."""
 
 
 def load(request: Load, emit: Emit) -> Classifier:
@@ -93,15 +91,16 @@ class Classifier:
         # runs beside the chat's prefill: on busy cores ten words took 38 ms (p95: 73) with one
         # thread and 256 ms (p95: 2,837) with two, because the threads wait for each other.
         self._threads = choose_threads(header.size_bytes, request.threads)
-        self._first = int(lib.llama_vocab_bos(model.vocab))
-        self._separator = int(lib.llama_vocab_sep(model.vocab))
-        if self._separator < 0:
-            self._separator = int(lib.llama_vocab_eos(model.vocab))
-        if min(self._first, self._separator) < 0:
+        first = int(lib.llama_vocab_bos(model.vocab))
+        separator = int(lib.llama_vocab_sep(model.vocab))
+        if separator < 0:
+            separator = int(lib.llama_vocab_eos(model.vocab))
+        if min(first, separator) < 0:
             raise WrongModelKind(
                 f"{model.path.name} has no tokens for the start and end of a text.",
                 "Convert it again, with its tokenizer.",
             )
+        self._ids = PassageIds(first, separator, self._max_tokens, model.tokenize)
         self._judge = Encoder(model, RANK, self._max_tokens, self._threads)
         self._embedder: Encoder | None = None
         self.info = ModelInfo(
@@ -142,7 +141,7 @@ class Classifier:
     def _embed(self, request: Embed, emit: Emit, cancelled: Cancelled) -> Embedded:
         if self._embedder is None:
             self._embedder = Encoder(self._model, MEAN, self._max_tokens, self._threads)
-        texts = [self._join(self._start(text)) for text in request.texts]
+        texts = [self._ids.join(self._start(text)) for text in request.texts]
         vectors: list[list[float]] = []
         for batch in self._embedder.batches(texts):
             if cancelled():
@@ -182,49 +181,17 @@ class Classifier:
         return Classified(id=request.id, windows=[plan.windows(scores) for plan in plans])
 
     def _plan(self, passage: Passage) -> Plan:
-        text = self._tokenize(passage.text)
-        count = len(text.ids)
-        spans = cuts.overlapping((0, count), self._max_tokens - 2)
-        if len(spans) == 1:
-            whole = self._join(text.ids, self._newest(passage.context, count))
-            plan = Plan(text, [(spans[0], whole)])
-        else:
-            plan = Plan(text, [(span, self._join(text.ids[slice(*span)])) for span in spans])
-        if count <= min(SHORT, self._max_tokens // 2):
+        text = self._ids.tokens(passage.text)
+        plan = Plan(text, self._ids.windows(text, passage.context))
+        if len(text.ids) <= min(SHORT, self._max_tokens // 2):
             return plan
         longest = min(LONGEST_PIECE, (self._max_tokens - 2) // 2)
         for sentence in cuts.joined(text.sentences, SHORTEST_PIECE):
             for start, end in cuts.overlapping(sentence, longest):
                 piece, before = text.ids[start:end], text.ids[max(0, start - PIECE_CONTEXT) : start]
-                look = Piece((start, end), self._join(piece), self._join(piece, before))
+                look = Piece((start, end), self._ids.join(piece), self._ids.join(piece, before))
                 plan.pieces.append(look)
         return plan
-
-    def _newest(self, context: str, used: int) -> list[int]:
-        """The end of the context that fits beside a message of `used` tokens."""
-        room = self._max_tokens - 3 - used
-        if room < LEAST_CONTEXT or not context.strip():
-            return []
-        return self._tokenize(context[-room * _CONTEXT_CHARACTERS :]).ids[-room:]
-
-    def _join(self, message: Sequence[int], context: Sequence[int] = ()) -> Ids:
-        room = self._max_tokens - 3 - len(message)
-        head = context[-room:] if room >= LEAST_CONTEXT else ()
-        if len(head) < LEAST_CONTEXT:
-            return (self._first, *message, self._separator)
-        return (self._first, *head, self._separator, *message, self._separator)
-
-    def _tokenize(self, text: str) -> cuts.Tokens:
-        tokens = cuts.Tokens([], [], [])
-        at = 0
-        for piece in cuts.sentences(text):
-            start = len(tokens.ids)
-            tokens.ids.extend(self._model.tokenize(piece))
-            if len(tokens.ids) > start:
-                tokens.sentences.append((start, len(tokens.ids)))
-                tokens.places.append((at, at + len(piece)))
-            at += len(piece)
-        return tokens
 
 
 def _require_head(header: GgufHeader) -> None:

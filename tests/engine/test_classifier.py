@@ -247,7 +247,7 @@ def test_cancelled_texts_have_no_windows(guard: Local) -> None:
 
 def test_windows_cover_everything_and_overlap_by_half(guard: Local) -> None:
     text = " ".join(prose(500))
-    whole = guard.runner._tokenize(text).ids
+    whole = guard.runner._ids.tokens(text).ids
     windows = [ids[1:-1] for ids in guard.tokens(text)]
     assert all(len(window) == 126 for window in windows)
     assert windows[0] == whole[:126]

@@ -1,0 +1,68 @@
+"""How a classifier's passage becomes token ids: one rule for the engine and for training. Pure.
+
+``[CLS] context [SEP] message [SEP]``; without context ``[CLS] message [SEP]``. Texts are tokenised
+sentence by sentence, with control tokens off, so a typed ``[SEP]`` is text. Only the newest end of
+the context is kept, as much as fits beside the message. What of a long text is judged is not
+decided here (`looks`), nor which tokenizer it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from oa_chat.engine import cuts
+from oa_chat.engine.cuts import Ids
+from oa_chat.engine.looks import LEAST_CONTEXT
+
+_CONTEXT_CHARACTERS = 32
+"""Read for each token of context that fits: longer tokens are rare, and cutting one is harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassageIds:
+    """Puts passages together for one model."""
+
+    first: int
+    """[CLS] or <s>."""
+    separator: int
+    max_tokens: int
+    """Of the whole input, the marks included."""
+    tokenize: Callable[[str], Sequence[int]]
+    """Ids of a text without control tokens."""
+
+    def tokens(self, text: str) -> cuts.Tokens:
+        """All of a text, with the places of its sentences."""
+        tokens = cuts.Tokens([], [], [])
+        at = 0
+        for piece in cuts.sentences(text):
+            start = len(tokens.ids)
+            tokens.ids.extend(self.tokenize(piece))
+            if len(tokens.ids) > start:
+                tokens.sentences.append((start, len(tokens.ids)))
+                tokens.places.append((at, at + len(piece)))
+            at += len(piece)
+        return tokens
+
+    def newest(self, context: str, used: int) -> list[int]:
+        """The end of the context that fits beside a message of `used` tokens."""
+        room = self.max_tokens - 3 - used
+        if room < LEAST_CONTEXT or not context.strip():
+            return []
+        return self.tokens(context[-room * _CONTEXT_CHARACTERS :]).ids[-room:]
+
+    def join(self, message: Sequence[int], context: Sequence[int] = ()) -> Ids:
+        """The input for a message that fits."""
+        room = self.max_tokens - 3 - len(message)
+        head = context[-room:] if room >= LEAST_CONTEXT else ()
+        if len(head) < LEAST_CONTEXT:
+            return (self.first, *message, self.separator)
+        return (self.first, *head, self.separator, *message, self.separator)
+
+    def windows(self, text: cuts.Tokens, context: str) -> list[tuple[cuts.Span, Ids]]:
+        """The whole message with its context or, if it is too long, overlapping windows of it."""
+        count = len(text.ids)
+        spans = cuts.overlapping((0, count), self.max_tokens - 2)
+        if len(spans) == 1:
+            return [(spans[0], self.join(text.ids, self.newest(context, count)))]
+        return [(span, self.join(text.ids[slice(*span)])) for span in spans]
