@@ -8,8 +8,9 @@ decided here (`looks`), nor which tokenizer it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from oa_chat.engine import cuts
 from oa_chat.engine.cuts import Ids
@@ -17,6 +18,14 @@ from oa_chat.engine.looks import LEAST_CONTEXT
 
 _CONTEXT_CHARACTERS = 32
 """Read for each token of context that fits: longer tokens are rare, and cutting one is harmless."""
+
+
+class Tokenizes(Protocol):
+    """A vocabulary."""
+
+    def tokenize(self, text: str) -> Sequence[int]:
+        """Ids of a text, without any control token."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +37,7 @@ class PassageIds:
     separator: int
     max_tokens: int
     """Of the whole input, the marks included."""
-    tokenize: Callable[[str], Sequence[int]]
-    """Ids of a text without control tokens."""
+    vocabulary: Tokenizes
 
     def tokens(self, text: str) -> cuts.Tokens:
         """All of a text, with the places of its sentences."""
@@ -37,7 +45,7 @@ class PassageIds:
         at = 0
         for piece in cuts.sentences(text):
             start = len(tokens.ids)
-            tokens.ids.extend(self.tokenize(piece))
+            tokens.ids.extend(self.vocabulary.tokenize(piece))
             if len(tokens.ids) > start:
                 tokens.sentences.append((start, len(tokens.ids)))
                 tokens.places.append((at, at + len(piece)))
