@@ -1,0 +1,157 @@
+"""Encoders with a head of five outputs, and their tokenizers, for training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from converters.errors import TrainingError
+from converters.train.bases import load_config, load_model, load_tokenizer, scratch_size, with_lora
+from converters.train.settings import Recipe
+from oa_chat.verdict import LABELS
+
+_SIZES = {"tiny": (2, 64, 2), "mini": (4, 256, 4), "small": (6, 384, 12), "base": (12, 768, 12)}
+"""Layers, width, heads; four times the width between."""
+_HEAD = re.compile(r"(^|\.)(classifier|score|pooler|head)\.")
+_MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``[model]``."""
+
+    max_tokens: int = 128
+    """Tokens of the whole input, context and marks included. The app's windows have this size."""
+    dropout: float | None = None
+    """In the layers; None is what the base says."""
+    attention_dropout: float | None = None
+    head_dropout: float | None = None
+    freeze_embeddings: bool = False
+    """Leave the token embeddings as they are: less memory, a little faster."""
+    vocabulary: int = 8192
+    """From scratch: the size of the tokenizer."""
+
+
+class Vocabulary:
+    """A tokenizer that takes everything for text, as the engine's does with untrusted text."""
+
+    def __init__(self, tokenizer: Any, max_tokens: int) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True
+        self.first = _first(tokenizer.cls_token_id, tokenizer.bos_token_id)
+        self.separator = _first(tokenizer.sep_token_id, tokenizer.eos_token_id)
+        self.pad = _first(tokenizer.pad_token_id, self.separator)
+        self.max_tokens = max_tokens
+
+    def tokenize(self, text: str) -> Sequence[int]:
+        """Ids of a text, without any control token."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+def _first(*ids: int | None) -> int:
+    for token in ids:
+        if token is not None:
+            return int(token)
+    raise TrainingError("The base's tokenizer has no tokens for the start and end of a text.")
+
+
+def open_model(recipe: Any, texts: Iterable[str]) -> tuple[Any, Any, Vocabulary]:
+    """Model, tokenizer and vocabulary. Raises TrainingError and RecipeError."""
+    size = scratch_size(recipe.base, list(_SIZES))
+    settings: ModelSettings = recipe.model
+    tokenizer = _new_tokenizer(texts, settings) if size else load_tokenizer(recipe.base)
+    if not getattr(tokenizer, "is_fast", False):
+        raise TrainingError(
+            f"The base {recipe.base} has no tokenizer.json.", "Take a base that has one."
+        )
+    config = _new_config(size, settings, len(tokenizer)) if size else load_config(recipe.base)
+    _configure(config, settings)
+    model = _new_model(config) if size else _open(recipe, config)
+    longest = _longest(config)
+    if settings.max_tokens > longest:
+        raise TrainingError(
+            f"model.max_tokens is {settings.max_tokens}, and the base takes {longest} at most."
+        )
+    if settings.freeze_embeddings:
+        model.get_input_embeddings().weight.requires_grad_(False)
+    heads = sorted({name.split(".")[0] for name, _ in model.named_parameters() if is_head(name)})
+    model = with_lora(model, recipe.lora, "SEQ_CLS", [] if not recipe.lora.rank else heads)
+    return model, tokenizer, Vocabulary(tokenizer, settings.max_tokens)
+
+
+def is_head(name: str) -> bool:
+    """Whether a parameter is of the head (the pooler counts: it is trained with it)."""
+    return bool(_HEAD.search(name))
+
+
+def _open(recipe: Recipe, config: Any) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    return load_model(recipe.base, AutoModelForSequenceClassification, config=config)
+
+
+def _new_model(config: Any) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def _configure(config: Any, settings: ModelSettings) -> None:
+    config.num_labels = len(LABELS)
+    config.id2label = dict(enumerate(LABELS))
+    config.label2id = {label: number for number, label in enumerate(LABELS)}
+    config.problem_type = "single_label_classification"
+    if hasattr(config, "reference_compile"):
+        config.reference_compile = False  # ModernBERT: compiling costs minutes and gains little
+    wanted = {
+        ("hidden_dropout_prob", "mlp_dropout", "embedding_dropout"): settings.dropout,
+        ("attention_probs_dropout_prob", "attention_dropout"): settings.attention_dropout,
+        ("classifier_dropout",): settings.head_dropout,
+    }
+    for names, value in wanted.items():
+        for name in names:
+            if value is not None and hasattr(config, name):
+                setattr(config, name, value)
+
+
+def _longest(config: Any) -> int:
+    """Positions that the base has; RoBERTa's begin behind the id of its padding."""
+    offset = 2 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
+    return int(config.max_position_embeddings) - offset
+
+
+def _new_config(size: str, settings: ModelSettings, vocabulary: int) -> Any:
+    from transformers import BertConfig
+
+    layers, width, heads = _SIZES[size]
+    return BertConfig(
+        vocab_size=vocabulary,
+        num_hidden_layers=layers,
+        hidden_size=width,
+        num_attention_heads=heads,
+        intermediate_size=4 * width,
+        max_position_embeddings=max(128, settings.max_tokens),
+    )
+
+
+def _new_tokenizer(texts: Iterable[str], settings: ModelSettings) -> Any:
+    """Lower-case word pieces learned from the training texts."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertTokenizerFast
+
+    trained = BertWordPieceTokenizer(lowercase=True)
+    trained.train_from_iterator(
+        texts,
+        vocab_size=settings.vocabulary,
+        min_frequency=2,
+        special_tokens=_MARKS,
+        show_progress=False,
+    )
+    return BertTokenizerFast(tokenizer_object=trained._tokenizer)
