@@ -56,9 +56,9 @@ class ExactRecipe(msgspec.Struct, frozen=True):
 
 
 class NearRecipe(msgspec.Struct, frozen=True):
-    """Near duplicates: found by MinHash, judged by exact Jaccard similarity of word shingles."""
+    """Near duplicates: found by MinHash, judged by the Jaccard similarity of character 5-grams."""
 
-    threshold: float = 0.8
+    threshold: float = 0.7
     """From this similarity on (0 to 1), two texts are the same for a training."""
 
 

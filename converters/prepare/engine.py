@@ -1,0 +1,189 @@
+"""Runs a preparation's work on Daft: embedded in this process, or on a Ray cluster.
+
+Two things are asked of the engine. Tasks (Python work on one file or slice each) run in worker
+processes, as a stateful Daft function over a frame of task descriptions. Relations (groups, joins
+and the final sort) are plain Daft frames over Parquet files. Both are the same plan on both
+engines; on a cluster the work folder must lie where every machine sees it.
+
+The workers answer in the order of the tasks, and nothing may depend on their number.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from converters.errors import DataError, PipelineError, RecipeError
+from converters.extras import require
+from oa_chat.errors import OaChatError
+
+EngineName = Literal["local", "ray"]
+
+
+class Work(Protocol):
+    """What a worker does with one task. It is pickled, so it holds plain values only."""
+
+    def __call__(self, task: str) -> str:
+        """The answer to a task; both are JSON texts."""
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    kind: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where the work is done."""
+
+    name: EngineName
+    workers: int
+    """How many worker processes, on all machines together."""
+
+    def run(self, work: Work, tasks: Sequence[str]) -> Iterator[str]:
+        """The answers of the tasks in order, as they come. Raises PipelineError."""
+        if not tasks:
+            return
+        import daft
+
+        runner = _runner(min(self.workers, len(tasks)), self.name)(work)
+        frame = daft.from_pydict({"task": list(tasks)})
+        if self.name == "ray":
+            frame = frame.into_partitions(len(tasks))
+        frame = frame.select(runner.answer(daft.col("task")).alias("answer"))
+        answers = _plainly(frame.iter_rows(results_buffer_size=None))
+        for row in answers:
+            yield _opened(row["answer"])
+
+    @property
+    def frames(self) -> Any:
+        """The Daft module, for relations."""
+        import daft
+
+        return daft
+
+
+def start_engine(name: EngineName, workers: int, address: str = "") -> Engine:
+    """The engine, ready to work. `workers` 0 means one for each processor.
+
+    Raises UsageError if a package is missing, PipelineError if the cluster cannot be reached.
+    """
+    require("data", "daft", "pyarrow")
+    # Neither Daft nor Ray is to tell its makers that it was used, nor to draw over our progress.
+    os.environ.update(
+        DAFT_ANALYTICS_ENABLED="0",
+        SCARF_NO_ANALYTICS="true",
+        DO_NOT_TRACK="true",
+        DAFT_PROGRESS_BAR="0",
+        RAY_USAGE_STATS_ENABLED="0",
+    )
+    import daft
+
+    if name == "local":
+        daft.set_runner_native()
+        return Engine(name, workers or len(os.sched_getaffinity(0)) if _linux() else workers or 1)
+    require("cluster", "ray")
+    processors = _join_cluster(address, workers)
+    daft.set_runner_ray()
+    return Engine(name, workers or processors)
+
+
+def _linux() -> bool:
+    return hasattr(os, "sched_getaffinity")
+
+
+def _join_cluster(address: str, workers: int) -> int:
+    """Join the cluster, or start one on this machine; the number of its processors."""
+    import ray
+
+    own: dict[str, Any] = {"include_dashboard": False, "num_cpus": workers or None}
+    if not address:
+        # Columns go through Ray's store only between the steps of a relation.
+        own["object_store_memory"] = 256 * 2**20
+    try:
+        ray.init(
+            address=address or "local",
+            logging_level="error",
+            log_to_driver=False,
+            **({} if address else own),
+        )
+        return max(1, int(ray.cluster_resources().get("CPU", 1)))
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise PipelineError(
+            f"The Ray cluster at {address or 'this machine'} cannot be used: {error}.",
+            "Look whether it runs: ray status --address ADDRESS",
+        ) from error
+
+
+def _runner(workers: int, engine: EngineName) -> Callable[[Work], Any]:
+    import daft
+
+    # One worker needs no process of its own: there is nobody to share the interpreter with.
+    apart = engine == "local" and workers > 1
+
+    class TaskRunner:
+        def __init__(self, work: Work) -> None:
+            self._work = work
+
+        @daft.method.batch(  # type: ignore[untyped-decorator]
+            return_dtype=daft.DataType.string(), batch_size=1
+        )
+        def answer(self, tasks: Any) -> list[str]:
+            return [_answered(self._work, task) for task in tasks.to_pylist()]
+
+    made: Callable[[Work], Any] = daft.cls(
+        TaskRunner, max_concurrency=workers, use_process=apart or None
+    )
+    return made
+
+
+def _answered(work: Work, task: str) -> str:
+    """The answer, or the failure as data: an exception would come back as a mere text."""
+    failure: _Failure
+    try:
+        return "+" + work(task)
+    except OaChatError as error:
+        failure = _Failure(type(error).__name__, error.message, error.hint)
+    except MemoryError:
+        failure = _Failure("MemoryError", "A worker has no memory left.", "Use fewer --workers.")
+    except OSError as error:
+        what = error.strerror or str(error)
+        failure = _Failure(
+            "OSError",
+            f"A worker cannot go on: {what}.",
+            "Mend that (make room on the disk, say) and run the same command again: what is "
+            "finished is kept.",
+        )
+    return "-" + msgspec.json.encode(failure).decode()
+
+
+def _opened(answer: str) -> str:
+    if answer.startswith("+"):
+        return answer[1:]
+    failure = msgspec.json.decode(answer[1:], type=_Failure)
+    kinds: dict[str, type[PipelineError]] = {"DataError": DataError, "RecipeError": RecipeError}
+    raise kinds.get(failure.kind, PipelineError)(failure.message, failure.hint)
+
+
+def _plainly(rows: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:
+    """The rows; an error of the engine itself (a worker that was killed) as ours."""
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except OaChatError:
+            raise
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise PipelineError(
+                f"The engine stopped: {first}",
+                "Was a worker killed, for want of memory perhaps? Run the same command again: "
+                "what is finished is kept. Fewer --workers need less memory.",
+            ) from error
+        yield row
