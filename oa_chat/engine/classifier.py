@@ -29,6 +29,7 @@ from oa_chat.engine.looks import (
     Scores,
 )
 from oa_chat.engine.native import Model, choose_threads, lib, open_model
+from oa_chat.engine.own_keys import OwnKeys, own_keys
 from oa_chat.engine.passage_ids import PassageIds
 from oa_chat.engine.protocol import (
     Classified,
@@ -45,7 +46,6 @@ from oa_chat.engine.protocol import (
 from oa_chat.engine.runner import Cancelled, Emit
 from oa_chat.errors import EngineError, ModelError, WrongModelKind
 
-_MAX_TOKENS_KEY = "oa_chat.max_tokens"
 _DEFAULT_MAX_TOKENS = 128
 """For files that do not say how long their training texts were: guards are trained on short texts
 and are unreliable beyond, whatever the architecture allows (512 for BERT)."""
@@ -86,7 +86,9 @@ class Classifier:
     def __init__(self, header: GgufHeader, model: Model, request: Load, started: float) -> None:
         self._model = model
         self._labels = _labels(model)
-        self._max_tokens = _max_tokens(model, request.context)
+        own = own_keys(header)
+        self._temperature = own.temperature
+        self._max_tokens = _max_tokens(model, own, request.context)
         # Two threads halve the time on idle cores (10 ms, not 18, for 64 tokens), but the guard
         # runs beside the chat's prefill: on busy cores ten words took 38 ms (p95: 73) with one
         # thread and 256 ms (p95: 2,837) with two, because the threads wait for each other.
@@ -100,7 +102,7 @@ class Classifier:
                 f"{model.path.name} has no tokens for the start and end of a text.",
                 "Convert it again, with its tokenizer.",
             )
-        self._ids = PassageIds(first, separator, self._max_tokens, model)
+        self._ids = PassageIds(first, separator, self._max_tokens, model, own.separators)
         self._judge = Encoder(model, RANK, self._max_tokens, self._threads)
         self._embedder: Encoder | None = None
         self.info = ModelInfo(
@@ -116,6 +118,7 @@ class Classifier:
             threads=self._threads,
             labels=self._labels,
             load_ms=(time.perf_counter() - started) * 1000,
+            note=own.note,
         )
 
     def run(self, request: Request, emit: Emit, cancelled: Cancelled) -> None:
@@ -171,7 +174,7 @@ class Classifier:
             for batch in self._judge.batches(wanted):
                 if cancelled():
                     return
-                rows = map(_softmax, self._judge.encode(batch))
+                rows = [_softmax(row, self._temperature) for row in self._judge.encode(batch)]
                 scores.update(zip(batch, rows, strict=True))
                 emit(Progress(id=request.id, stage="classify", done=len(scores), total=total))
 
@@ -215,16 +218,15 @@ def _labels(model: Model) -> list[str]:
     return [(label or b"").decode("utf-8", "replace") for label in labels]
 
 
-def _max_tokens(model: Model, wanted: int) -> int:
+def _max_tokens(model: Model, own: OwnKeys, wanted: int) -> int:
     trained = model.trained_context
-    named = model.meta(_MAX_TOKENS_KEY) or ""
-    limit = int(named) if named.isdigit() else min(trained, _DEFAULT_MAX_TOKENS)
+    limit = own.max_tokens or min(trained, _DEFAULT_MAX_TOKENS)
     return max(LEAST_CONTEXT, min(limit, wanted or limit, trained))
 
 
-def _softmax(logits: Sequence[float]) -> Scores:
+def _softmax(logits: Sequence[float], temperature: float) -> Scores:
     highest = max(logits)
-    weights = [math.exp(logit - highest) for logit in logits]
+    weights = [math.exp((logit - highest) / temperature) for logit in logits]
     total = sum(weights)
     return [weight / total for weight in weights]
 

@@ -38,6 +38,8 @@ class PassageIds:
     max_tokens: int
     """Of the whole input, the marks included."""
     vocabulary: Tokenizes
+    separators: int = 1
+    """Between context and message; RoBERTa's kind has two (``<s> a </s></s> b </s>``)."""
 
     def tokens(self, text: str) -> cuts.Tokens:
         """All of a text, with the places of its sentences."""
@@ -54,18 +56,23 @@ class PassageIds:
 
     def newest(self, context: str, used: int) -> list[int]:
         """The end of the context that fits beside a message of `used` tokens."""
-        room = self.max_tokens - 3 - used
+        room = self._room(used)
         if room < LEAST_CONTEXT or not context.strip():
             return []
         return self.tokens(context[-room * _CONTEXT_CHARACTERS :]).ids[-room:]
 
     def join(self, message: Sequence[int], context: Sequence[int] = ()) -> Ids:
         """The input for a message that fits."""
-        room = self.max_tokens - 3 - len(message)
+        room = self._room(len(message))
         head = context[-room:] if room >= LEAST_CONTEXT else ()
         if len(head) < LEAST_CONTEXT:
             return (self.first, *message, self.separator)
-        return (self.first, *head, self.separator, *message, self.separator)
+        between = (self.separator,) * self.separators
+        return (self.first, *head, *between, *message, self.separator)
+
+    def _room(self, used: int) -> int:
+        """Tokens of context that fit beside a message and all marks."""
+        return self.max_tokens - 2 - self.separators - used
 
     def windows(self, text: cuts.Tokens, context: str) -> list[tuple[cuts.Span, Ids]]:
         """The whole message with its context or, if it is too long, overlapping windows of it."""

@@ -22,6 +22,7 @@ from oa_chat.engine import label_scores, t5_prompt
 from oa_chat.engine.decoder import MOST_ROWS, Decoder
 from oa_chat.engine.gguf_header import GgufHeader, require_kind
 from oa_chat.engine.native import Context, ContextOptions, Model, choose_threads, lib, open_both
+from oa_chat.engine.own_keys import own_keys
 from oa_chat.engine.protocol import (
     Load,
     ModelInfo,
@@ -106,7 +107,7 @@ class Seq2Seq:
             gpu_layers=model.gpu_layers,
             threads=context.options.threads,
             load_ms=(time.perf_counter() - started) * 1000,
-            note=note,
+            note=" ".join(filter(None, [note, own_keys(header).note])),
         )
 
     def run(self, request: Request, emit: Emit, cancelled: Cancelled) -> None:

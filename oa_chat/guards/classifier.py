@@ -4,6 +4,10 @@ Input: the newest message; earlier turns as one line of context, oldest first, e
 ``user: ...`` or ``assistant: ...`` (the card of the embedded guard). The engine cuts the context
 from its old end and judges a message that is too long in overlapping windows. The labels come from
 the file's metadata; their order there may be any. Writes no rule of thumb.
+
+The level is the most probable one. A file may say ``oa_chat.thresholds.flag_below`` instead: then a
+message is flagged if and only if its probability of "casual" is below that, and its level is the
+most probable of the other four.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from dataclasses import dataclass
 
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
+from oa_chat.engine.own_keys import own_keys
 from oa_chat.engine.protocol import ModelKind, Output, Passage, Window
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.verdict import LABELS, Severity
@@ -27,6 +32,9 @@ class Classifier:
 
     order: tuple[int, ...]
     """`order[i]` is the severity of the file's label number i."""
+
+    flag_below: float = 0.0
+    """0, or the probability of "casual" below which a message is flagged."""
 
     name = "classifier"
     kind: ModelKind = "classifier"
@@ -53,9 +61,12 @@ class Classifier:
             judged.append((row, window))
         if not judged:
             return Reading(None, failure="the guard gave no scores")
-        worst, window = max(judged, key=lambda one: (level_of(one[0]), expected_level(one[0])))
+        worst, window = max(judged, key=lambda one: (self._level(one[0]), expected_level(one[0])))
         place = (window.start, window.end) if window.end else None
-        return Reading(level_of(worst), worst, windows=len(judged), worst=place)
+        return Reading(self._level(worst), worst, windows=len(judged), worst=place)
+
+    def _level(self, probabilities: Sequence[float]) -> Severity:
+        return level_of(probabilities, self.flag_below)
 
     def _probabilities(self, window: Window) -> tuple[float, ...] | None:
         """The window's scores by severity, or None if they are not a distribution."""
@@ -70,9 +81,14 @@ class Classifier:
         return tuple(row)
 
 
-def level_of(probabilities: Sequence[float]) -> Severity:
-    """The most probable level; the more severe one if two are equal."""
-    return Severity(max(range(len(probabilities)), key=lambda level: (probabilities[level], level)))
+def level_of(probabilities: Sequence[float], flag_below: float = 0.0) -> Severity:
+    """The most probable level, the more severe one if two are equal; or by the threshold."""
+    levels = range(len(probabilities))
+    if flag_below > 0:
+        if probabilities[Severity.CASUAL] >= flag_below:
+            return Severity.CASUAL
+        levels = levels[1:]
+    return Severity(max(levels, key=lambda level: (probabilities[level], level)))
 
 
 def expected_level(probabilities: Sequence[float]) -> float:
@@ -82,8 +98,11 @@ def expected_level(probabilities: Sequence[float]) -> float:
 
 def identify(header: GgufHeader) -> Identified | None:
     """Certain if the file's labels are exactly the five levels, in any order."""
+    own = own_keys(header)
+    if own.prompt_format not in ("", "classifier"):
+        return None
     labels = [label.strip() for label in header.labels]
     if sorted(labels) != sorted(LABELS):
         return None
     order = tuple(int(Severity.from_label(label)) for label in labels)
-    return Identified(Classifier(order), 1.0, "its labels are the five levels")
+    return Identified(Classifier(order, own.flag_below), 1.0, "its labels are the five levels")

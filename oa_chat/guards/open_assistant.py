@@ -21,6 +21,7 @@ from typing import Literal
 
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader, read_header
+from oa_chat.engine.own_keys import own_keys
 from oa_chat.engine.protocol import ModelKind, Output
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.segment import Segment
@@ -43,6 +44,8 @@ class OpenAssistant:
     """The family in one of its dialects."""
 
     dialect: Dialect
+    temperature: float = 1.0
+    """Calibration: a label's probability p counts as p ** (1 / temperature)."""
 
     name = "open-assistant"
     kind: ModelKind = "seq2seq"
@@ -63,7 +66,14 @@ class OpenAssistant:
             return Reading(None, raw=answer.text, failure=problem or "no answer")
         severity = Severity.from_label(match["label"])
         rule = "" if severity is Severity.CASUAL else first_rule(match["rules"] or "")
-        return Reading(severity, _normalised(answer.probabilities), rule, raw=answer.text)
+        return Reading(severity, self._normalised(answer.probabilities), rule, raw=answer.text)
+
+    def _normalised(self, probabilities: Sequence[float] | None) -> tuple[float, ...] | None:
+        if not probabilities or len(probabilities) != len(LABELS):
+            return None
+        weights = [probability ** (1 / self.temperature) for probability in probabilities]
+        total = sum(weights)
+        return tuple(weight / total for weight in weights) if total > 0 else None
 
 
 def _problem(answer: Output, match: re.Match[str] | None) -> str:
@@ -76,13 +86,6 @@ def _problem(answer: Output, match: re.Match[str] | None) -> str:
     if answer.probabilities is not None and sum(answer.probabilities) < _MIN_MASS:
         return "the guard is not sure that its answer is a label at all"
     return ""
-
-
-def _normalised(probabilities: Sequence[float] | None) -> tuple[float, ...] | None:
-    total = sum(probabilities) if probabilities else 0.0
-    if not probabilities or len(probabilities) != len(LABELS) or total <= 0:
-        return None
-    return tuple(probability / total for probability in probabilities)
 
 
 def first_rule(rules: str) -> str:
@@ -121,9 +124,18 @@ def identify(header: GgufHeader) -> Identified | None:
     """A T5 whose vocabulary has the control tokens of one of the dialects."""
     if header.architecture != "t5":
         return None
+    own = own_keys(header)
+    named: dict[str, Dialect] = {
+        "open-assistant/seed": "seed",
+        "open-assistant/blade2blade": "blade2blade",
+    }
+    if own.prompt_format in named:
+        family = OpenAssistant(named[own.prompt_format], own.temperature)
+        return Identified(family, 1.0, f"its file says {own.prompt_format}")
     tokens = frozenset(read_header(header.path, tokens=True).tokens)
-    if "<|prompter|>" in tokens:
-        return Identified(OpenAssistant("blade2blade"), 0.95, "a T5 that knows <|prompter|>")
-    if "<ctx>" in tokens:
-        return Identified(OpenAssistant("seed"), 0.95, "a T5 that knows <ctx>")
+    marks: dict[str, Dialect] = {"<|prompter|>": "blade2blade", "<ctx>": "seed"}
+    for mark, dialect in marks.items():
+        if mark in tokens:
+            family = OpenAssistant(dialect, own.temperature)
+            return Identified(family, 0.95, f"a T5 that knows {mark}")
     return Identified(OpenAssistant("seed"), 0.3, "a T5 without the family's control tokens")

@@ -153,7 +153,7 @@ def test_logits_are_pytorchs(pair: tuple[Local, T5ForConditionalGeneration]) -> 
     expected = reference_logits(model, source, target)
     local.decoder.read(source)
     rows = local.decoder.decode(target, 0, rows=True)
-    ours = torch.tensor([list(row._logits) for row in rows])
+    ours = torch.tensor([list(row.logits) for row in rows])
     difference = (ours - expected).abs().max().item()
     cosine = torch.nn.functional.cosine_similarity(ours, expected, dim=-1).min().item()
     print(f"largest difference {difference:.5f} of {expected.abs().max():.1f}, cosine {cosine:.7f}")
