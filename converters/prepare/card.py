@@ -28,6 +28,8 @@ _WARNING = (
     "**Content warning.** Data for safety models holds hateful, violent, sexual and suicidal "
     "text. That is its purpose."
 )
+_NAMED_SHARE = 0.001
+"""Of the records: languages from here on stand in the card's metadata; the table has all."""
 _MOST_SOURCES = 60
 """Rows of the table of sources; scraped data may have a source for each subreddit."""
 _COLOURS = {"train": "#4477aa", "validation": "#ddaa33", "test": "#bb5566"}
@@ -79,7 +81,14 @@ def _quoted(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Text from others as Markdown that shows it and does nothing else."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~&:@$])", r"\\\1", printable(text))
+    inline = re.sub(r"([\\`*_\[\]<>#|~&:@$])", r"\\\1", printable(text))
+    # Lists and underlined headings begin a line.
+    return re.sub(r"(?m)^(\s*)([-+=]|\d+(?=[.)]))", _block_mark, inline)
+
+
+def _block_mark(found: re.Match[str]) -> str:
+    space, mark = found.groups()
+    return f"{space}{mark}\\" if mark.isdigit() else f"{space}\\{mark}"
 
 
 def _levels(labels: Iterable[str]) -> str:
@@ -126,7 +135,7 @@ def write_card(folder: Path, manifest: Manifest, census: Census) -> None:
     parts = [
         _metadata(manifest, census, title),
         f"# {escaped(title)}\n",
-        escaped(str(recipe.get("description") or "").strip()) + "\n",
+        str(recipe.get("description") or "").strip() + "\n",
         f"{_WARNING}\n",
         f"Made by `oa-chat prepare` from the recipe `{manifest.name}`: see manifest.json.\n",
         _splits(census),
@@ -140,9 +149,11 @@ def write_card(folder: Path, manifest: Manifest, census: Census) -> None:
 
 
 def _metadata(manifest: Manifest, census: Census, title: str) -> str:
-    languages = sorted(lang for lang in census.languages if lang and lang != "und")
     licences = sorted({licence for _, licence in census.sources})
     total = sum(census.splits.values())
+    # Fewer are as likely slips of the identification.
+    often = [lang for lang, count in census.languages.items() if count >= total * _NAMED_SHARE]
+    languages = sorted(lang for lang in often if lang and lang != "und")
     # JSON strings are YAML too, whatever text is in them.
     lines = ["---", f"pretty_name: {json.dumps(title, ensure_ascii=False)}"]
     lines.append(f"license: {_licence_tag(licences)}")
