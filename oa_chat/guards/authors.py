@@ -18,15 +18,12 @@ from oa_chat.engine import cuts
 from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import Piece, Sampling
 from oa_chat.errors import EngineError, ModelError
+from oa_chat.guards.rule_prompt import RULE_END, writer_prompt
 from oa_chat.rulebook import Rulebook, RuleMatch
-from oa_chat.segment import Segment
 from oa_chat.verdict import RuleSource, Severity
 
 _MOST_SENTENCES = 40
 """A match takes 0.2 ms, and the guard hands over the piece that decided, not a whole book."""
-_WRITER_STOP = "<|im_end|>"
-_WRITER_CHARACTERS = 600
-"""About 150 tokens, what the writer was trained on."""
 _RULE_TOKENS = 40
 _WRITER_SECONDS = 10.0
 """A rule takes milliseconds; nobody should wait for one that takes longer."""
@@ -110,8 +107,7 @@ def _sentences(text: str) -> Iterator[str]:
 class WriterAuthor:
     """Lets a small causal model write the rule, with the rulebook behind it.
 
-    Prompt (card of the embedded rule writer): the message as a ChatML user turn, then a turn of
-    the role ``rule``; greedy.
+    The prompt is `rule_prompt.writer_prompt`; greedy.
     """
 
     name = "rule writer"
@@ -143,13 +139,8 @@ class WriterAuthor:
         return self._fallback.categories(text, severity)
 
     async def _write(self, text: str) -> str:
-        segments = [
-            Segment("<|im_start|>user\n", trusted=True),
-            Segment(text[:_WRITER_CHARACTERS]),
-            Segment("<|im_end|>\n<|im_start|>rule\n", trusted=True),
-        ]
         sampling = Sampling(temperature=0.0, repeat_penalty=1.0, max_tokens=_RULE_TOKENS)
-        answers = self._engine.complete(segments, sampling, [_WRITER_STOP])
+        answers = self._engine.complete(writer_prompt(text), sampling, [RULE_END])
         pieces = [answer.text async for answer in answers if isinstance(answer, Piece)]
         return " ".join("".join(pieces).split())[:_RULE_LENGTH]
 
