@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converters.evaluate.checkpoint import is_checkpoint, open_checkpoint
 from converters.evaluate.intervals import RESAMPLES, SEED
-from converters.evaluate.judges import EngineJudge, Judge
+from converters.evaluate.judges import Judge, open_gguf
 from converters.evaluate.latency import Latency, measure_latency
 from converters.evaluate.output import (
     CACHE,
@@ -91,11 +92,7 @@ def run(options: Options) -> None:
 def open_judge(wanted: str, threads: int = 0) -> Judge:
     """The judge of a name, a GGUF file or a checkpoint folder. Raises ModelError, UsageError."""
     path = Path(wanted).expanduser()
-    if path.is_dir() and (path / "config.json").is_file():
-        from converters.evaluate.checkpoint import CheckpointJudge
-
-        return CheckpointJudge(path, threads=threads)
-    return EngineJudge(wanted, threads=threads)
+    return open_checkpoint(path, threads) if is_checkpoint(path) else open_gguf(wanted, threads)
 
 
 def _sets(options: Options) -> list[LabelledSet]:

@@ -1,8 +1,8 @@
 """Judges: a guard as something that takes conversations and gives predictions, in batches.
 
-`EngineJudge` is the app's own path: the same `LocalGuard`, family and engine process that the chat
-uses, so that windows, the cutting of context, temperature and thresholds are the app's. Checkpoints
-are judged by `checkpoint.CheckpointJudge`. Rules of thumb are `rules`' matter.
+`GuardJudge` is the app's own path: the same `LocalGuard`, family and engine process that the chat
+uses, so that windows, the cutting of context, temperature and thresholds are the app's. For a
+checkpoint the engine is one of `torch_engines`. Rules of thumb are `rules`' matter.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from converters.evaluate.outcomes import Prediction
 from converters.provenance import sha256_of
 from oa_chat import catalog
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader, read_header
+from oa_chat.engine.own_keys import own_keys
 from oa_chat.engine.process import Engine
+from oa_chat.engine.protocol import ModelInfo
 from oa_chat.errors import EngineError, OaChatError
 from oa_chat.guards.authors import Authored
+from oa_chat.guards.family import GuardFamily
 from oa_chat.guards.guard import GuardLimits, LocalGuard
 from oa_chat.guards.registry import identify
 from oa_chat.verdict import Severity, Verdict
@@ -73,6 +76,15 @@ class Judge(Protocol):
         ...
 
 
+class Loadable(Protocol):
+    """What is always needed of an engine; the app's and those for checkpoints have it."""
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """None before loading and after a failure."""
+        ...
+
+
 class NoAuthor:
     """Stands where the app has its author of rules: here only the guard is measured."""
 
@@ -111,18 +123,15 @@ class Loop:
         self._runner = None
 
 
-class EngineJudge:
-    """A GGUF guard, asked as the app asks it. See `Judge`."""
+class GuardJudge:
+    """A guard, asked as the app asks it. See `Judge`."""
 
-    def __init__(self, wanted: str, *, threads: int = 0) -> None:
-        """`wanted` is a path or a model's name. Raises ModelError if it is no guard."""
-        path = catalog.path_of(wanted)
-        found = identify(path)
-        header = read_header(path)
-        self.info = _info(wanted, path, header, found.family.name)
-        self._engine = Engine(path, found.family.kind, threads=threads)
+    def __init__(self, info: JudgeInfo, engine: Loadable, family: GuardFamily) -> None:
+        """`engine` answers what the family's kind of engine is asked, or is one of the app's."""
+        self.info = info
+        self._engine = engine
         limits = GuardLimits(check=_BATCH_SECONDS)
-        self._guard = LocalGuard(self.info.name, self._engine, found.family, NoAuthor(), limits)
+        self._guard = LocalGuard(info.name, cast(Engine, engine), family, NoAuthor(), limits)
         self._loop = Loop()
         self._deaths = 0
 
@@ -165,6 +174,14 @@ class EngineJudge:
         return _prediction(verdict, lost=lost)
 
 
+def open_gguf(wanted: str, threads: int = 0) -> GuardJudge:
+    """A judge of a GGUF file or of a model by name. Raises ModelError if it is no guard."""
+    path = catalog.path_of(wanted)
+    found = identify(path)
+    info = _info(wanted, path, read_header(path), found.family.name)
+    return GuardJudge(info, Engine(path, found.family.kind, threads=threads), found.family)
+
+
 def _prediction(verdict: Verdict, *, lost: bool = False) -> Prediction:
     level = None if verdict.severity is None else int(verdict.severity)
     return Prediction(level, verdict.probabilities, verdict.rule, verdict.failure, lost)
@@ -176,11 +193,11 @@ def _info(wanted: str, path: Path, header: GgufHeader, family: str) -> JudgeInfo
         value = header.values.get(key)
         if isinstance(value, str):
             described.append((key.removeprefix("general."), value))
-    for key in ("oa_chat.temperature", "oa_chat.max_tokens"):
-        value = header.values.get(key)
-        if isinstance(value, int | float):
-            described.append((key.removeprefix("oa_chat."), f"{value:g}"))
-    below = header.values.get("oa_chat.thresholds.flag_below")
+    own = own_keys(header)
+    if own.max_tokens:
+        described.append(("max_tokens", str(own.max_tokens)))
+    if own.temperature != 1.0:
+        described.append(("temperature", f"{own.temperature:g}"))
     return JudgeInfo(
         name=catalog.title_of(wanted),
         sha256=sha256_of(path),
@@ -188,5 +205,5 @@ def _info(wanted: str, path: Path, header: GgufHeader, family: str) -> JudgeInfo
         kind="GGUF",
         size_bytes=header.size_bytes,
         description=tuple(described),
-        flag_below=round(float(below), 6) if isinstance(below, int | float) else 0.0,
+        flag_below=round(own.flag_below, 6),
     )

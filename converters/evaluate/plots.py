@@ -184,10 +184,12 @@ def _figure(
     """A figure with so many panels of that size in inches; it is saved when the block ends well."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     across = min(panels, columns)
     down = -(-panels // across)
-    figure = Figure(figsize=(size[0] * across, size[1] * down + 0.5), layout="constrained")
+    layout = ConstrainedLayoutEngine(h_pad=0.09)
+    figure = Figure(figsize=(size[0] * across, size[1] * down + 0.5), layout=layout)
     FigureCanvasAgg(figure)
     grid = figure.subplots(down, across, squeeze=False).ravel()
     for spare in grid[panels:]:
