@@ -66,7 +66,7 @@ class Outcome:
             for reason, count in report.drops.items():
                 total[reason] = total.get(reason, 0) + count
         if self.doubles:
-            total["double"] = self.doubles
+            total["double"] = total.get("double", 0) + self.doubles
         return dict(sorted(total.items()))
 
 

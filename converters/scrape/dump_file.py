@@ -67,6 +67,8 @@ class FileReport(msgspec.Struct, kw_only=True):
 
 class _Cursor(msgspec.Struct):
     place: Place = Place()
+    taken: int = 0
+    """Records given to the spool, which leaves doubles out."""
     report: FileReport = msgspec.field(default_factory=FileReport)
 
 
@@ -125,6 +127,8 @@ class _FileRun:
             report.tell(Problem(0, "the file is empty: there is no record in it"))
         self._save(at_once=True)
         report.kept = self._spool.count
+        if doubles := self._cursor.taken - report.kept:
+            report.drops["double"] = doubles
         return report
 
     def _line(self, line: Line) -> None:
@@ -157,6 +161,7 @@ class _FileRun:
         now = time.monotonic()
         if not at_once and len(self._page) < _PAGE and now - self._saved < _SECONDS:
             return
+        self._cursor.taken += len(self._page)
         cursor: dict[str, Any] = msgspec.to_builtins(self._cursor)
         self._spool.append(self._page, cursor)
         self._page.clear()

@@ -87,11 +87,6 @@ class LineReader:
         self._starts: list[tuple[int, int]] = []
         """Of the frames that may still matter: byte of the text, byte of the file."""
 
-    @property
-    def packed(self) -> int:
-        """Byte of the file where the newest frame begins."""
-        return self._starts[-1][1] if self._starts else 0
-
     def read(self, place: Place) -> Iterator[Found]:
         """Lines and problems in order; a Place says that all before it were handed out."""
         self._base = place.frame
@@ -119,8 +114,9 @@ class LineReader:
             yield self._end_of_long(0)
         if self._buffer:
             self._buffer += b"\n"
-            yield from self._cut()
-        yield Place(self._base, self.packed, self._base)
+            yield from self._search(len(self._buffer))
+            self._base += len(self._buffer) - 1
+        yield self._place()
 
     def _take(self, piece: bytes) -> Iterator[Found]:
         """Put a piece into the buffer, unless it belongs to a line that is too long."""
@@ -142,9 +138,9 @@ class LineReader:
 
     def _gap(self, gap: Gap) -> Iterator[Found]:
         """Hand out the whole lines before the gap; a line that it cut in two is lost with it."""
+        yield from self._cut()
         if self._long:
             yield self._end_of_long(0)
-        yield from self._cut()
         self._base += len(self._buffer)
         self._buffer.clear()
         yield Problem(self._base, gap.reason, gap.offset)
@@ -164,7 +160,7 @@ class LineReader:
     def _place(self) -> Place:
         while len(self._starts) > 1 and self._starts[1][0] <= self._base:
             del self._starts[0]
-        text, file = self._starts[0]
+        text, file = self._starts[0] if self._starts else (0, 0)
         return Place(self._base, file, text)
 
     def _search(self, end: int) -> list[Line | Problem]:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from converters.scrape.posts import Kind, Post, deleted, hashed, plain
+from converters.scrape.posts import Kind, Post, deleted, hashed, plain, well_formed
 
 _Scalar: TypeAlias = str | int | float | bool | None
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -61,8 +61,7 @@ def row_of(line: bytes) -> DumpRow:
 def _mended(line: bytes, refused: msgspec.DecodeError) -> DumpRow:
     r"""A row whose texts hold halves of surrogate pairs ("\ud83d"), which become U+FFFD."""
     try:
-        text = json.dumps(json.loads(line), ensure_ascii=False)
-        return _DECODER.decode(text.encode("utf-8", "replace"))
+        return _DECODER.decode(well_formed(json.dumps(json.loads(line), ensure_ascii=False)))
     except (ValueError, RecursionError) as error:
         raise NotARecord(f"no JSON ({refused})") from error
 

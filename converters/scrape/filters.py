@@ -18,7 +18,7 @@ from converters.scrape.posts import Post
 from oa_chat.errors import UsageError
 
 Reason = Literal["subreddit", "date", "score", "over_18", "match", "language"]
-_PATIENCE = 5.0
+_PATIENCE = 2.0
 """Seconds for one record. A sound expression takes microseconds, one that explodes takes years."""
 
 

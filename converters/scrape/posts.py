@@ -8,6 +8,7 @@ read sources and does not choose what is kept.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, Literal
 
 import msgspec
@@ -87,11 +88,19 @@ def hashed(author: str | None, salt: bytes) -> str:
     return hashlib.blake2b(author.encode("utf-8", "replace"), digest_size=8, key=salt).hexdigest()
 
 
+def well_formed(text: str) -> str:
+    """The text with U+FFFD for every half of a surrogate pair, which UTF-8 has no bytes for."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def line_of(post: Post) -> bytes:
     """A post as a line of JSON Lines, with its newline; comments inside have no `comments`."""
-    if not post.comments:
-        return msgspec.json.encode(post) + b"\n"
-    return msgspec.json.encode(row_of(post)) + b"\n"
+    row = row_of(post) if post.comments else post
+    try:
+        return msgspec.json.encode(row) + b"\n"
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(row), ensure_ascii=False, separators=(",", ":"))
+        return well_formed(text).encode("utf-8") + b"\n"
 
 
 def row_of(post: Post) -> dict[str, Any]:

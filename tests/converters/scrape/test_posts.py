@@ -57,3 +57,10 @@ def test_a_line_has_every_field_and_flat_comments() -> None:
     assert tuple(row) == Post.__struct_fields__
     assert set(row["comments"][0]) == set(Post.__struct_fields__) - {"comments"}
     assert msgspec.json.decode(line, type=Post).comments[0] == comment
+
+
+def test_half_a_surrogate_pair_can_be_written() -> None:
+    line = line_of(_post(title="half \ud83d, whole \U0001f600", text="café"))
+    assert line.endswith(b"}\n")
+    found = msgspec.json.decode(line, type=Post)
+    assert (found.title, found.text) == ("half \ufffd, whole 😀", "café")
