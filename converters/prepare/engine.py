@@ -11,6 +11,7 @@ The workers answer in the order of the tasks, and nothing may depend on their nu
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -49,9 +50,15 @@ class Engine:
         """The answers of the tasks in order, as they come. Raises PipelineError."""
         if not tasks:
             return
+        workers = min(self.workers, len(tasks))
+        if self.name == "local" and workers == 1:
+            # There is nobody to share the work with: a process would only have to be started.
+            for task in tasks:
+                yield _opened(_answered(work, task))
+            return
         import daft
 
-        runner = _runner(min(self.workers, len(tasks)), self.name)(work)
+        runner = _runner(workers, self.name)(work)
         frame = daft.from_pydict({"task": list(tasks)})
         if self.name == "ray":
             frame = frame.into_partitions(len(tasks))
@@ -82,19 +89,23 @@ def start_engine(name: EngineName, workers: int, address: str = "") -> Engine:
         DAFT_PROGRESS_BAR="0",
         RAY_USAGE_STATS_ENABLED="0",
     )
+    if name == "local":
+        # Whatever a shell on a cluster has set. Daft takes its runner once, when it is first used.
+        os.environ["DAFT_RUNNER"] = "native"
+        return Engine(name, workers or _processors())
+    require("cluster", "ray")
     import daft
 
-    if name == "local":
-        daft.set_runner_native()
-        return Engine(name, workers or len(os.sched_getaffinity(0)) if _linux() else workers or 1)
-    require("cluster", "ray")
     processors = _join_cluster(address, workers)
     daft.set_runner_ray()
     return Engine(name, workers or processors)
 
 
-def _linux() -> bool:
-    return hasattr(os, "sched_getaffinity")
+def _processors() -> int:
+    """Those that this process may use, where the system tells."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _join_cluster(address: str, workers: int) -> int:
@@ -123,9 +134,6 @@ def _join_cluster(address: str, workers: int) -> int:
 def _runner(workers: int, engine: EngineName) -> Callable[[Work], Any]:
     import daft
 
-    # One worker needs no process of its own: there is nobody to share the interpreter with.
-    apart = engine == "local" and workers > 1
-
     class TaskRunner:
         def __init__(self, work: Work) -> None:
             self._work = work
@@ -137,7 +145,7 @@ def _runner(workers: int, engine: EngineName) -> Callable[[Work], Any]:
             return [_answered(self._work, task) for task in tasks.to_pylist()]
 
     made: Callable[[Work], Any] = daft.cls(
-        TaskRunner, max_concurrency=workers, use_process=apart or None
+        TaskRunner, max_concurrency=workers, use_process=engine == "local" or None
     )
     return made
 

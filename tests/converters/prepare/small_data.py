@@ -14,42 +14,10 @@ from typing import Any
 from converters.prepare.progress import Progress
 from converters.prepare.run import Outcome, Request, run
 
-_WHO = [
-    "my neighbour",
-    "the baker",
-    "our old teacher",
-    "a tall visitor",
-    "her cousin",
-    "the night nurse",
-]
-_DID = [
-    "painted",
-    "borrowed",
-    "dropped",
-    "praised",
-    "hid",
-    "counted",
-    "repaired",
-    "forgot",
-    "weighed",
-    "polished",
-]
-_WHAT = [
-    "a bicycle",
-    "the blue kettle",
-    "seven pears",
-    "an umbrella",
-    "his drum",
-    "the long ladder",
-]
-_WHERE = [
-    "behind the mill",
-    "at the station",
-    "near a pond",
-    "in the attic",
-    "on Monday",
-    "before lunch",
-]
+_WHO = ["my neighbour", "the baker", "our teacher", "a tall visitor", "her cousin", "the nurse"]
+_DID = ["painted", "borrowed", "dropped", "praised", "hid", "counted", "repaired", "polished"]
+_WHAT = ["a bicycle", "the blue kettle", "seven pears", "an umbrella", "his drum", "the ladder"]
+_WHERE = ["behind the mill", "at the station", "near a pond", "in the attic", "on Monday", "early"]
 
 PLAIN = """
 name = "plain"
