@@ -68,6 +68,7 @@ class EvaluationSets:
                 flat, _gram_sets([text for _, _, text in flat]), strict=True
             )
         ]
+        self._sizes = [len(row.grams) for row in self._rows]
         self._exact: dict[str, int] = {}
         for at, (_, _, text) in enumerate(flat):
             self._exact.setdefault(folded(text), at)
@@ -104,11 +105,13 @@ class EvaluationSets:
 
     def _find_near(self, own: frozenset[int]) -> Known | None:
         """The nearest row; of equally near ones the first."""
-        least = self._least(own)
+        least, most = self._least(own), len(own) / self._threshold + 1e-9
         best, nearest = self._threshold, -1
         for at in sorted({at for rank in self._rarest(own) for at in self._index.get(rank, ())}):
+            if not least <= self._sizes[at] <= most:
+                continue
             other = self._rows[at].grams
-            common = len(own & other) if len(other) >= least else 0
+            common = len(own & other)
             similarity = common / (len(own) + len(other) - common)
             if similarity > best or (nearest < 0 and similarity >= best):
                 best, nearest = similarity, at
