@@ -46,7 +46,6 @@ from oa_chat.engine.cuts import Ids
 from oa_chat.engine.passage_ids import PassageIds
 from oa_chat.verdict import LABELS
 
-
 _INPUT = (
     "Input: `[CLS] context [SEP] message [SEP]`, at most {} tokens; longer messages in overlapping"
     " windows. Logits are to be divided by {} (fitted on the dev files)."
