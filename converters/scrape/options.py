@@ -1,0 +1,95 @@
+"""What the commands of `scrape` have in common on the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from converters.scrape.formats import FORMATS
+from oa_chat.errors import UsageError
+
+_NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9_][A-Za-z0-9_-]{1,29})/?")
+
+subreddit_option = click.option(
+    "--subreddit",
+    "subreddits",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="A subreddit; can be given several times.",
+)
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The file to write; OUT.state.json beside it says how far it is.",
+)
+format_option = click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="Default: by the ending of --out."
+)
+hash_option = click.option(
+    "--hash-authors",
+    is_flag=True,
+    help="Keep a salted hash of each author, good within this file only. Default: no authors.",
+)
+tries_option = click.option(
+    "--tries",
+    type=click.IntRange(1, 20),
+    default=7,
+    show_default=True,
+    help="How often a request is sent before the run ends.",
+)
+site_option = click.option(
+    "--site", metavar="NAME", help="The site of praw.ini (or of the keyring) whose app is used."
+)
+permission_option = click.option(
+    "--i-have-permission",
+    "permitted",
+    is_flag=True,
+    help="You have read Reddit's terms and may do this.",
+)
+
+
+def debug_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--debug`` behind the command's name too; the command line looks for it by itself."""
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(
+        command
+    )
+
+
+def check_permission(permitted: bool) -> None:
+    """Raise a UsageError with Reddit's terms in two lines, unless the user said that they know."""
+    if permitted:
+        return
+    raise UsageError(
+        "Reddit's Data API needs Reddit's approval first, and training a model on posts needs the "
+        "consent of who wrote them; what they delete, you delete too (oa-chat scrape refresh).",
+        "The terms: https://redditinc.com/policies/data-api-terms - if you may do this, say "
+        "--i-have-permission.",
+    )
+
+
+def subreddit_names(said: Sequence[str]) -> tuple[str, ...]:
+    """The names without r/, each once whatever its case. Raises UsageError for what is none."""
+    names: dict[str, str] = {}
+    for text in said:
+        match = _NAME.fullmatch(text.strip())
+        if match is None:
+            raise UsageError(f"{text!r} is no name of a subreddit.", "For example: gardening")
+        names.setdefault(match[1].lower(), match[1])
+    return tuple(names.values())
+
+
+@contextmanager
+def kept_when_interrupted(note: Callable[[str], None]) -> Iterator[None]:
+    """Say on Ctrl+C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("Stopped. Run the same command again, and it goes on.")
+        raise
