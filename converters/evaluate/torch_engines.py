@@ -182,6 +182,8 @@ class TorchSeq2Seq(TorchEngine):
     def __init__(self, folder: Path, threads: int) -> None:
         super().__init__(folder, "seq2seq", threads)
         self._plain: Any = None
+        self._marks: set[int] = set()
+        """Control tokens, which typed text never yields, even if they are in the word list."""
 
     async def write(
         self,
@@ -211,6 +213,7 @@ class TorchSeq2Seq(TorchEngine):
         self._plain.no_truncation()
         self._plain.no_padding()
         self._plain.encode_special_tokens = True
+        self._marks = {*self._tokenizer.all_special_ids} - {self._tokenizer.unk_token_id}
 
     def _write(self, prompt: Sequence[Segment], labels: Sequence[str], most: int) -> Output:
         import torch
@@ -239,7 +242,8 @@ class TorchSeq2Seq(TorchEngine):
             if segment.trusted:
                 ids += self._tokenizer(segment.text, add_special_tokens=False).input_ids
             else:
-                ids += self._plain.encode(segment.text, add_special_tokens=False).ids
+                text = self._plain.encode(segment.text, add_special_tokens=False).ids
+                ids += [token for token in text if token not in self._marks]
         end = self._tokenizer.eos_token_id
         return ids if ids[-1:] == [end] else [*ids, end]
 

@@ -42,6 +42,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(6.0)  # untrained weights are small, and all answers alike
+        model.classifier.weight.mul_(4.0)
     model.save_pretrained(folder)
     vocabulary = {word: at for at, word in enumerate([*SPECIAL, *WORDS])}
     BertTokenizerFast(vocab=vocabulary, do_lower_case=True).save_pretrained(folder)
@@ -80,5 +81,7 @@ def small_set(write_rows: WriteRows) -> Path:
         bad = at % 2 == 1
         text = (harmful if bad else harmless)[at // 2 % 4] + " today" * (at // 8)
         label = LABELS[1 + at % 4] if bad else LABELS[0]
-        rows.append({"text": text, "label": label, "unsafe": bad, "lang": "en", "category": text[:2]})
+        rows.append(
+            {"text": text, "label": label, "unsafe": bad, "lang": "en", "category": text[:2]}
+        )
     return write_rows("small.jsonl", rows)

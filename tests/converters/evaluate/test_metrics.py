@@ -22,9 +22,7 @@ def test_the_flag_is_counted_as_scikit_learn_does(seed: int) -> None:
     score, unsafe = data(seed)
     flagged = score > 0.5
     found = flag_figures(flagged, unsafe, resamples=0)
-    precision, recall, f1, _ = sk.precision_recall_fscore_support(
-        unsafe, flagged, average="binary"
-    )
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(unsafe, flagged, average="binary")
     assert found["precision"].value == pytest.approx(precision)
     assert found["recall"].value == pytest.approx(recall)
     assert found["f1"].value == pytest.approx(f1)
