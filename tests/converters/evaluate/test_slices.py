@@ -50,7 +50,7 @@ def test_each_part_has_its_own_numbers() -> None:
 
 def test_free_text_in_a_column_does_not_make_a_thousand_parts() -> None:
     samples = [sample("a", unsafe=True, category=f"c{at % 70}") for at in range(150)]
-    found = [one for one in slices(outcome_of(samples, [Prediction(1)] * 150))]
+    found = slices(outcome_of(samples, [Prediction(1)] * 150))
     assert len(found) == 51
     assert found[-1].value == "(other)"
     assert sum(one.rows for one in found) == 150
