@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from converters.convert.corpus import EVERYDAY, NASTY
 from converters.convert.report import Check, Report
 
-MOST_ODD = 0.125
-"""The share of the nasty texts that may differ. Measured on 33 of them: see docs/convert.md."""
+MOST_ODD = 0.19
+"""The share of the nasty texts that may differ. Of 33, up to 4 do for sound tokenizers; which ones,
+and why, is in docs/convert.md."""
 _SHOWN = 6
 
 

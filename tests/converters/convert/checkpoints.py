@@ -62,16 +62,16 @@ _LABELS: dict[str, Any] = {
 }
 
 
-def shaken(model: Any) -> Any:
+def shaken(model: Any, much: float = 0.2) -> Any:
     """Weights far from their even start, so that mistakes show."""
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for weight in model.parameters():
-            weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
+            weight.add_(torch.randn(weight.shape, generator=generator) * much)
     return model.eval()
 
 
-def bert(folder: Path, *, lowercase: bool = True, **settings: Any) -> Path:
+def bert(folder: Path, *, lowercase: bool = True, much: float = 0.2, **settings: Any) -> Path:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
@@ -88,11 +88,10 @@ def bert(folder: Path, *, lowercase: bool = True, **settings: Any) -> Path:
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         max_position_embeddings=128,
-        **_SHAPE,
-        **(_LABELS | settings),
+        **(_SHAPE | _LABELS | settings),
     )
     torch.manual_seed(1)
-    shaken(BertForSequenceClassification(config)).save_pretrained(folder)
+    shaken(BertForSequenceClassification(config), much).save_pretrained(folder)
     return folder
 
 
