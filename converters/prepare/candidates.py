@@ -98,7 +98,8 @@ def band_columns(drafts: Sequence[Draft]) -> list[Any]:
     """The keys of the drafts' texts, band by band."""
     from converters.prepare.near import band_keys
 
-    keys = band_keys([draft.text for draft in drafts])
+    before = [draft.context[-1][1] if draft.context else "" for draft in drafts]
+    keys = band_keys([draft.text for draft in drafts], before)
     return [np.ascontiguousarray(keys[:, band]) for band in range(keys.shape[1])]
 
 

@@ -48,32 +48,39 @@ def signature_version() -> str:
     return f"rminhash{rensa.RMinHash.ALGORITHM_VERSION}-{BANDS}x{ROWS}-{_SEED}"
 
 
-def band_keys(texts: Sequence[str]) -> Array:
+def band_keys(texts: Sequence[str], before: Sequence[str] = ()) -> Array:
     """One row a text: BANDS keys (uint64). Texts with an equal key in a column may be near.
 
-    The same in every process and on every machine: nothing is seeded by the run.
+    `before` is the turn before each, "" for none; it takes part in the keys, or "yes" to all kinds
+    of questions would fill one bucket. The same in every process and on every machine: nothing is
+    seeded by the run.
     """
-    require("data", "numpy", "rensa")
+    require("data", "pyarrow", "rensa")
     import numpy as np
 
     keys = np.zeros((len(texts), BANDS), np.uint64)
     for at in range(0, len(texts), _AT_ONCE):
-        keys[at : at + _AT_ONCE] = _keys(texts[at : at + _AT_ONCE])
+        keys[at : at + _AT_ONCE] = _keys(texts[at : at + _AT_ONCE], ROWS)
+    answers = [number for number, turn in enumerate(before) if turn]
+    for at in range(0, len(answers), _AT_ONCE):
+        numbers = answers[at : at + _AT_ONCE]
+        keys[numbers] ^= _keys([before[number] for number in numbers], 1)
     return keys
 
 
-def _keys(texts: Sequence[str]) -> Array:
+def _keys(texts: Sequence[str], rows: int) -> Array:
+    """Keys of so many hashes each."""
     import numpy as np
     from rensa import RMinHash
 
     found, starts = grams(texts)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-        found, starts.astype(np.uint64), num_perm=BANDS * ROWS, seed=_SEED
+        found, starts.astype(np.uint64), num_perm=BANDS * rows, seed=_SEED
     )
-    rows = np.array(matrix.to_rows(), np.uint64).reshape(len(texts), BANDS, ROWS)
+    hashes = np.array(matrix.to_rows(), np.uint64).reshape(len(texts), BANDS, rows)
     keys = np.zeros((len(texts), BANDS), np.uint64)
-    for row in range(ROWS):
-        keys = (keys ^ rows[:, :, row]) * np.uint64(_MIX)
+    for row in range(rows):
+        keys = (keys ^ hashes[:, :, row]) * np.uint64(_MIX)
         keys ^= keys >> np.uint64(33)
     return keys
 

@@ -30,7 +30,7 @@ _PERSONS = _set(
 )
 _THINGS = _set(
     "this that these those there any my your ur his her our their its the a an some all god women"
-    " men girls guys kids other one who what most dogs cats"
+    " men girls guys kids other one dogs cats"
 )
 _SUBJECTS = _PERSONS | _THINGS
 _ARTICLES = _set("a an the my his her your our")
@@ -86,7 +86,7 @@ _ANY_NEXT = {
     "got": _set("any"),
     "wanna": _set("know bet"),
     "wondering": _set("if whether what how why where who when"),
-    "you": _set("think know ok okay there ever"),
+    "you": _set("think ok okay there ever"),
     "tell": _set("me"),
 }
 _ALONE = _set("aita wibta dae eli5 why how what who where when really huh")
@@ -148,7 +148,7 @@ def _asks(words: Sequence[str]) -> bool:
     if not then:
         return first in _ALONE
     if first in _AFTER:
-        return then in _AFTER[first] or (then == "not" and words[2:3] != [])
+        return then in _AFTER[first]
     if first in _NEXT:
         return _asks_with(first, words[1:])
     return first in _CONTRACTED or then in _ANY_NEXT.get(first, ()) or first in _ALONE

@@ -24,6 +24,7 @@ Span = tuple[int, int]
 Finder = Callable[[str], list[Span]]
 
 _DIGIT = re.compile(r"\d")
+_AROUND_NAMES = re.compile(r"[@/#]|at ?[\])}]| dot ", re.IGNORECASE)
 KINDS = ("email", "phone", "ip", "user", "card", "iban")
 
 
@@ -83,7 +84,7 @@ class Scrub:
     def _find(self, text: str) -> list[tuple[int, int, str]]:
         """(start, end, kind) of everything found; they may overlap."""
         found: list[tuple[int, int, str]] = []
-        if "@" in text or "/" in text or "#" in text or "at]" in text or " dot " in text:
+        if _AROUND_NAMES.search(text):
             for kind, find in self._around_at:
                 found += [(start, end, kind) for start, end in find(text)]
         if _DIGIT.search(text):
