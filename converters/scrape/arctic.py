@@ -63,8 +63,8 @@ class Place(msgspec.Struct):
     """Index into subreddits times kinds."""
     start: int | None = None
     """The second of the last thing seen; None at the beginning."""
-    known: dict[str, int] = {}
-    """Fullnames seen in that second and the one before, with the second."""
+    known: list[str] = []
+    """Fullnames seen in that second; everything before it is done."""
     base: int = 0
     """Records there were when this target began."""
     left_out: int = 0
@@ -103,7 +103,7 @@ class Collector:
             if place.start is None:
                 place.empty.append(f"{kind} of r/{name}")
             place.target += 1
-            place.start, place.known, place.base = None, {}, self._spool.count
+            place.start, place.known, place.base = None, [], self._spool.count
         if not self._spool.count:
             raise SourceError(
                 f"The archive has nothing of this: {', '.join(self._job.subreddits)}.",
@@ -174,20 +174,21 @@ class Collector:
         return self._api.search(kind, **{"subreddit": name} | said | more)
 
     def _unseen(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        known, job = self._place.known, self._job
+        place, job = self._place, self._job
+        known = set(place.known)
+        start = job.after if place.start is None else place.start
         end = _NEVER if job.before is None else job.before
-        return [
-            row for row in rows if fullname(row) not in known and job.after <= _second(row) < end
-        ]
+        return [row for row in rows if fullname(row) not in known and start <= _second(row) < end]
 
     def _take(self, rows: list[dict[str, Any]], kind: What) -> None:
         """Make records and put them down, with the place."""
         place = self._place
         posts = [post for row in rows if (post := self._post(row, kind))]
         place.left_out += len(rows) - len(posts)
-        place.start = last = _second(rows[-1])
-        seen = place.known | {fullname(row): _second(row) for row in rows}
-        place.known = {name: second for name, second in seen.items() if second >= last - 1}
+        last = _second(rows[-1])
+        if last != place.start:
+            place.start, place.known = last, []
+        place.known = [*place.known, *(fullname(row) for row in rows if _second(row) == last)]
         self._spool.append(posts, msgspec.to_builtins(place))
 
     def _post(self, row: dict[str, Any], kind: What) -> Post | None:

@@ -137,7 +137,7 @@ class Pace:
         self.clock.sleep(seconds)
 
     def _backoff(self, attempt: int) -> float:
-        return min(_LAST, _FIRST * 2 ** (attempt - 1)) * self.chance.uniform(0.5, 1.0)
+        return min(_LAST, _FIRST * 2.0 ** (attempt - 1)) * self.chance.uniform(0.5, 1.0)
 
     def _asked_wait(self, headers: Mapping[str, str], backoff: float, status: int) -> float:
         """Seconds to wait after a refusal: what the server says, else the backoff."""

@@ -126,6 +126,7 @@ class Collector:
     def _walk(self, name: str, kind: Listing) -> None:
         """One listing of one subreddit, from the place on."""
         while not self._full():
+            before = self._place.after
             children, after = self._page(name, kind)
             while children and not self._full():
                 step = self._step()
@@ -135,7 +136,9 @@ class Collector:
                     f"r/{name}, {kind}: {self._spool.count - self._place.base} submissions"
                     f" ({self._spool.count} in all)"
                 )
-            if not after:
+            if (
+                not after or self._place.after == before
+            ):  # the end, or a server that goes in circles
                 return
 
     def _full(self) -> bool:

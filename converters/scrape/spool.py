@@ -119,6 +119,10 @@ class Spool:
 
     def close(self) -> None:
         """Let go of the files; what was appended stays for the next run."""
+        with suppress(OSError, ValueError):  # closed before, or nobody's any more
+            mine = os.fstat(self._stream.fileno())
+            if not mine.st_size and os.path.samestat(mine, self._part.stat()):
+                self._part.unlink()  # a run that got nothing leaves nothing
         self._stream.close()
 
     def __enter__(self) -> Spool:

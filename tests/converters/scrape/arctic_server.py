@@ -14,6 +14,7 @@ class FakeArctic(LoopbackServer):
         self.comments: list[dict[str, Any]] = []
         self.inclusive = inclusive
         """Whether `after` means "from"."""
+        self.heeds_after = True
         self.auto = auto
         """How many results limit=auto gives."""
 
@@ -30,7 +31,7 @@ class FakeArctic(LoopbackServer):
             rows = [row for row in rows if row["link_id"] == said["link_id"]]
         if said.get("parent_id") == "":
             rows = [row for row in rows if row["parent_id"] == row["link_id"]]
-        after = int(said.get("after", -1))
+        after = int(said.get("after", -1)) if self.heeds_after else -1
         rows = [row for row in rows if row["created_utc"] >= after + (not self.inclusive)]
         if "before" in said:
             rows = [row for row in rows if row["created_utc"] < int(said["before"])]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from tests.converters.scrape.reddit_server import (
     submission,
     write_praw_ini,
 )
-from tests.converters.scrape.running import ids, killed_when, process, rows, scrape
+from tests.converters.scrape.running import PROGRAM, ROOT, ids, killed_when, process, rows, scrape
 from tests.converters.scrape.web_server import Drop, Reply, Stall
 
 OURS = ("--i-have-permission", "--site", "ours")
@@ -180,7 +183,7 @@ def test_nothing_at_all_is_an_error_and_leaves_no_file(
 ) -> None:
     assert reddit(tmp_path / "o.jsonl", subreddit="never_was") == 9
     assert "r/never_was: there is no such subreddit" in capsys.readouterr().err
-    assert not (tmp_path / "o.jsonl").exists()
+    assert list(tmp_path.iterdir()) == []
     assert reddit(tmp_path / "o.jsonl", "--limit", 3) == 0
 
 
@@ -196,6 +199,19 @@ def test_an_unreachable_server_ends_the_run_and_a_rerun_goes_on(
     assert reddit(tmp_path / "o.jsonl", "--tries", 2) == 0
     assert server.api()[asked].params["after"] == "t3_s99"
     assert ids(tmp_path / "o.jsonl") == [f"t3_s{n}" for n in range(250)]
+
+
+def test_a_server_that_goes_in_circles_ends_too(server: FakeReddit, tmp_path: Path) -> None:
+    thing = {"kind": "t3", "data": submission(5)}
+    page = Reply(200, {"data": {"children": [thing], "after": "t3_s5"}})
+    other = Reply(200, {"data": {"children": [{"kind": "t5", "data": {}}], "after": "t3_s6"}})
+    server.faults.extend([page] * 20)
+    assert reddit(tmp_path / "o.jsonl") == 0
+    assert ids(tmp_path / "o.jsonl") == ["t3_s5"]
+    server.faults.clear()
+    server.faults.extend([other] * 20)
+    assert reddit(tmp_path / "p.jsonl") == 9
+    assert len(server.faults) == 19
 
 
 def test_a_second_run_asks_nothing(server: FakeReddit, tmp_path: Path) -> None:
@@ -293,6 +309,22 @@ def test_killed_at_any_point_nothing_is_lost_or_doubled(server: FakeReddit, tmp_
     assert kills >= 4
     assert reddit(out, *arguments) == 0
     assert out.read_bytes() == calm.read_bytes()
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(server: FakeReddit, tmp_path: Path) -> None:
+    server.faults.extend([None, Stall(20)])
+    out = tmp_path / "o.jsonl"
+    command = [*PROGRAM, "reddit", "--subreddit", "gardening", "--out", str(out), *OURS]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+        until = time.monotonic() + 30
+        while len(server.api()) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert said.strip() == "Stopped. Run the same command again, and it goes on."
+    assert reddit(out) == 0
+    assert ids(out) == [f"t3_s{n}" for n in range(250)]
 
 
 @pytest.mark.parametrize("secret", ["wrong-secret-value", "schl\u00fcssel-\u20ac-value"])
