@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-MEASUREMENTS = ("start", "guard", "chat", "seq2seq_vs_torch", "rule_matching")
+MEASUREMENTS = ("start", "guard", "chat", "seq2seq_vs_torch", "rule_matching", "dump_reading")
 
 
 def main(names: list[str]) -> int:

