@@ -90,7 +90,6 @@ class Collector:
         if job.hash_authors and not self._place.salt:
             self._place.salt = new_salt()
         self._author: AuthorOf = author_of(self._place.salt)
-        self._known: set[str] = set()
 
     def collect(self) -> Place:
         """Collect what is not there yet; the place at the end. The spool is not finished.
@@ -165,7 +164,6 @@ class Collector:
             place.after = names[-1]
             place.trail = [*place.trail, *names][-_TRAIL:]
         self._spool.append(posts, msgspec.to_builtins(place))
-        self._known.update(post.id for post in posts)
 
     def _page(self, name: str, kind: Listing) -> tuple[list[dict[str, Any]], str]:
         """The next page; one without submissions is the end.
@@ -203,7 +201,7 @@ class Collector:
 
     def _post(self, child: dict[str, Any]) -> Post | None:
         post = post_of(child, self._author, "reddit")
-        if post is None or not self._job.comments or post.id in self._known:
+        if post is None or not self._job.comments or post.id in self._spool:
             return post
         return msgspec.structs.replace(post, comments=self._comments(post))
 

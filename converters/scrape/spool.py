@@ -82,6 +82,10 @@ class Spool:
         """Whether the job was finished before."""
         return self._state.done
 
+    def __contains__(self, id: object) -> bool:
+        """Whether a record with this id is there."""
+        return id in self._seen
+
     def append(self, posts: Sequence[Post], cursor: Mapping[str, Any]) -> None:
         """Add a page of records, and the place to go on from: both or neither.
 

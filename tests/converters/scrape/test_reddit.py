@@ -107,6 +107,14 @@ def test_several_subreddits_and_listings_hold_each_post_once(
     assert {asked.params["t"] for asked in tops} == {"week"}
 
 
+def test_comments_are_not_asked_for_twice(server: FakeReddit, tmp_path: Path) -> None:
+    server.subreddits["gardening"] = server.subreddits["gardening"][:15]
+    arguments = ("--listing", "hot", "--listing", "new", "--comments", 1, "--tries", 1)
+    assert reddit(tmp_path / "o.jsonl", *arguments) == 0
+    threads = [path for path in server.paths() if path.startswith("/comments/")]
+    assert sorted(threads) == sorted({f"/comments/s{n}" for n in range(15)})
+
+
 def test_search(server: FakeReddit, tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     assert reddit(out, "--query", "plant 77?") == 0
