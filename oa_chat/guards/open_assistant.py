@@ -56,6 +56,16 @@ class OpenAssistant:
         spoken = [message for message in messages if message.role != "system"]
         return _seed_prompt(spoken) if self.dialect == "seed" else _blade_prompt(spoken)
 
+    def target(self, severity: Severity, rules: Sequence[str]) -> list[Segment]:
+        """The answer that a model is trained to give; a casual message has no rule."""
+        seed = self.dialect == "seed"
+        segments = [Segment("<cls>", trusted=True)] if seed else []
+        segments.append(Segment(severity.label))
+        for number, rule in enumerate(rules if severity > Severity.CASUAL else ()):
+            mark = "<ctx>" if seed and not number else "<sep>"
+            segments += [Segment(mark, trusted=True), Segment(rule)]
+        return [*segments, Segment("</s>", trusted=True)]
+
     def read(self, answer: RawAnswer) -> Reading:
         """The label and the first rule of an answer of one of the two forms."""
         if not isinstance(answer, Output):
