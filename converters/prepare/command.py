@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 if TYPE_CHECKING:
-    from converters.prepare.run import Outcome, Request
+    from converters.prepare.plan import Request
+    from converters.prepare.run import Outcome
 
 
 @click.command()
@@ -50,9 +51,10 @@ def prepare(  # noqa: PLR0913 - what click hands over
     RECIPE is a TOML file, or the name of a recipe that ships: guard, reddit, multilingual.
     KEY=VALUE changes it for this run, such as steps.near.threshold=0.7.
     """
+    from converters.prepare.plan import Request
     from converters.prepare.progress import Progress
     from converters.prepare.recipe import find_recipe
-    from converters.prepare.run import Request, run
+    from converters.prepare.run import run
 
     if address and engine != "ray":
         raise click.UsageError("--address is of a Ray cluster: add --engine ray.")
@@ -67,7 +69,7 @@ def prepare(  # noqa: PLR0913 - what click hands over
 
 def _print_sources(request: Request) -> None:
     from converters.prepare.dry_run import count_rows
-    from converters.prepare.run import plan
+    from converters.prepare.plan import plan
     from oa_chat.printable import printable
 
     made = plan(request)

@@ -72,12 +72,12 @@ class GlobalPhase:
             BandTask(band, paths, str(gone_file), str(self.work / f"pairs-{band:02d}.npy"))
             for band in range(bands)
         ]
-        self._run("near: candidates", BandWork(), tasks)
+        self.run("near: candidates", BandWork(), tasks)
         pairs = joined_pairs(np.load(task.out) for task in tasks)
         if not len(pairs):
             return np.empty(0, np.uint64)
         verify = self._verify_tasks(pairs, gone)
-        self._run("near: compare", VerifyWork(threshold), verify)
+        self.run("near: compare", VerifyWork(threshold), verify)
         return np.sort(np.concatenate([np.load(task.out) for task in verify]))
 
     def _verify_tasks(self, pairs: NDArray[np.int64], gone: U64) -> list[VerifyTask]:
@@ -144,7 +144,7 @@ class GlobalPhase:
         if changed is not None and len(changed):
             news = daft.from_arrow(changed.select(["number", "new_line"]))
             frame = frame.join(news, on="number", how="left")
-            line = daft.coalesce(daft.col("new_line"), daft.col("line"))
+            line = daft.col("new_line").fill_null(daft.col("line"))
             frame = frame.select("split", "key", line.alias("line"))
         ordered = frame.select("split", "key", "line").sort(["split", "key", "line"])
         yield from ordered.select("split", "line").to_arrow_iter()
@@ -154,7 +154,17 @@ class GlobalPhase:
             *columns
         )
 
-    def _run(self, what: str, work: Any, tasks: Sequence[msgspec.Struct]) -> None:
+    def incomplete(self) -> Any:
+        """A frame of number and line of the records that lack a level or a rule."""
+        frame = self._frame("number", "line")
+        col = self.engine.frames.col
+        # Within a JSON text a quote is escaped, so these are found as keys only.
+        return frame.where(
+            col("line").contains('"labels":[],') | col("line").contains('"rules":[],')
+        )
+
+    def run(self, what: str, work: Any, tasks: Sequence[msgspec.Struct]) -> None:
+        """Let the engine do tasks whose answers are files."""
         with self.progress.step(what, len(tasks)) as done:
             texts = [msgspec.json.encode(task).decode() for task in tasks]
             for _ in self.engine.run(work, texts):

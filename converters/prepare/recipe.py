@@ -23,6 +23,9 @@ from oa_chat.strict_toml import line_of, reason_of
 SPLITS = ("train", "validation", "test")
 SHIPPED = Path(__file__).resolve().parent.parent / "recipes"
 
+EMBEDDED = "embedded"
+RULEBOOK = "rulebook"
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -74,12 +77,12 @@ class DecontaminateRecipe(msgspec.Struct, frozen=True):
 class AttachRecipe(msgspec.Struct, frozen=True):
     """A rule of thumb, and a weak label, from the best-matching labelled example."""
 
-    model: str = ""
-    """A GGUF file whose engine embeds text."""
-    examples: list[str] = []
-    """Files of labelled records with rules; `rulebook` is the rulebook that ships."""
-    threshold: float = 0.65
-    """Cosine similarity, 0 to 1, from which a match counts."""
+    model: str = EMBEDDED
+    """A GGUF file whose engine embeds text; "embedded" is the guard that ships."""
+    examples: list[str] = msgspec.field(default_factory=lambda: [RULEBOOK])
+    """Files of labelled records with rules; "rulebook" is the rulebook that ships."""
+    threshold: float = 0.8
+    """Cosine similarity, 0 to 1, from which a match counts (`converters.prepare.attach`)."""
 
 
 GLOBAL_STEPS: dict[str, type[msgspec.Struct]] = {

@@ -21,11 +21,11 @@ import msgspec
 
 from converters.errors import DataError
 from converters.prepare.draft import ByText, Draft, RowStep
+from converters.prepare.line import line_of, stratum_of
 from converters.prepare.pipeline import Pipeline
 from converters.prepare.reading import Slice, rows_of
 from converters.prepare.sources.base import UNREADABLE, BadRow, Source
 from converters.provenance import replacing
-from oa_chat.verdict import LABELS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,31 +37,6 @@ BATCH = 4096
 _SHOWN = 5
 """So many bad rows of a partition are named; the rest is counted."""
 _MASK = 2**62 - 1
-
-
-class Turn(msgspec.Struct):
-    """An earlier turn, as it is written."""
-
-    role: str
-    content: str
-
-
-class OutRow(msgspec.Struct):
-    """A record as it is written: the columns of `converters.records` in a fixed order."""
-
-    id: str
-    text: str
-    context: list[Turn]
-    labels: tuple[str, ...]
-    rules: tuple[str, ...]
-    lang: str
-    source: str
-    licence: str
-    thread: str
-    kind: str
-    weak: bool
-    score: float | None
-    weight: float
 
 
 class RowTask(msgspec.Struct, frozen=True):
@@ -214,7 +189,7 @@ class _Partition:
         import numpy as np
         import pyarrow as pa
 
-        lines = [_ENCODE(_out_row(draft)) for draft in drafts]
+        lines = [line_of(draft) for draft in drafts]
         keys = np.frombuffer(b"".join(_hashes(lines)), "<u8")
         quality = np.array([draft.quality for draft in drafts], np.uint64)
         rank = ((3 - quality) << np.uint64(62)) | (keys & np.uint64(_MASK))
@@ -255,33 +230,6 @@ def _schema(bands: int) -> pa.Schema:
     fields += [pa.field(name, pa.uint64()) for name in ("print_a", "print_b")]
     fields += [pa.field(f"band{band}", pa.uint64()) for band in range(bands)]
     return pa.schema([*fields, pa.field("line", pa.string())])
-
-
-_ENCODE = msgspec.json.Encoder().encode
-
-
-def _out_row(draft: Draft) -> OutRow:
-    return OutRow(
-        draft.id,
-        draft.text,
-        [Turn(role, text) for role, text in draft.context],
-        draft.labels,
-        draft.rules,
-        draft.lang,
-        draft.source,
-        draft.licence,
-        draft.thread,
-        draft.kind,
-        draft.weak,
-        draft.score,
-        draft.weight,
-    )
-
-
-def stratum_of(draft: Draft) -> str:
-    """Source and levels: the records that share it are divided by the shares of the recipe."""
-    levels = ",".join(str(LABELS.index(label)) for label in draft.labels)
-    return f"{draft.source}|{levels}"
 
 
 def _utf8(text: str) -> bytes:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from converters.prepare.plan import Request
 from converters.prepare.progress import Progress
-from converters.prepare.run import Outcome, Request, run
+from converters.prepare.run import Outcome, run
 
 _WHO = ["my neighbour", "the baker", "our teacher", "a tall visitor", "her cousin", "the nurse"]
 _DID = ["painted", "borrowed", "dropped", "praised", "hid", "counted", "repaired", "polished"]

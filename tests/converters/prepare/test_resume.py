@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from converters.prepare.run import WORK
+from converters.prepare.plan import WORK
 from tests.converters.prepare.small_data import (
     PLAIN,
     command,
