@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from converters.convert.bert import bert, roberta
-from converters.convert.checkpoint import Checkpoint
+from converters.convert.checkpoint import Checkpoint, read_checkpoint, read_json
 from converters.convert.guard_config import GuardConfig
 from converters.convert.llama import llama
 from converters.convert.modern_bert import modern_bert
@@ -22,6 +23,24 @@ ARCHITECTURES: dict[str, Callable[[Checkpoint, GuardConfig], Source]] = {
     "ModernBertForSequenceClassification": modern_bert,
     "LlamaForCausalLM": llama,
 }
+
+
+_OFTEN_OTHERWISE = "LlamaForCausalLM"
+"""A class with many tokenizers and kinds of positions, of which `llama` knows one."""
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder is converted here, or by a checkout of llama.cpp if there is one."""
+    config = read_json(folder / "config.json") or {}
+    names = config.get("architectures")
+    name = names[0] if isinstance(names, list) and names else None
+    if name != _OFTEN_OTHERWISE:
+        return name in ARCHITECTURES
+    try:
+        source_of(read_checkpoint(folder), GuardConfig())
+    except ConversionError:
+        return False
+    return True
 
 
 def source_of(checkpoint: Checkpoint, guard: GuardConfig) -> Source:

@@ -22,6 +22,7 @@ from rich.text import Text
 from converters.convert.convert import Converted, Options, Watcher, convert_checkpoint
 from converters.convert.delegate import delegate
 from converters.convert.legacy import convert_legacy
+from converters.convert.registry import is_ours
 from converters.convert.report import Report, print_report
 from converters.convert.writer import OnBytes
 from converters.errors import ConversionError
@@ -42,10 +43,10 @@ def run(checkpoint: Path, out: Path, options: Options, llama_cpp: Path | None) -
         raise ConversionError(f"There is no {checkpoint}.", "Check the path.")
     screen = _Screen()
     _refuse_overwriting_itself(checkpoint, out)
-    if llama_cpp is not None:
-        converted = delegate(llama_cpp, checkpoint, out, options, screen)
-    elif checkpoint.is_file():
+    if checkpoint.is_file():
         converted = convert_legacy(checkpoint, out, options, screen)
+    elif llama_cpp is not None and not is_ours(checkpoint):
+        converted = delegate(llama_cpp, checkpoint, out, options, screen)
     else:
         converted = convert_checkpoint(checkpoint, out, options, screen)
     _tell(converted, time.perf_counter() - started)

@@ -23,6 +23,7 @@ from oa_chat.engine.native import (
     lib,
     open_both,
 )
+from oa_chat.engine.own_keys import own_keys
 from oa_chat.engine.prefix_cache import PrefixCache
 from oa_chat.engine.prompt_tokens import Encoded, PromptEncoder
 from oa_chat.engine.protocol import (
@@ -130,7 +131,7 @@ class CausalRunner:
             threads=context.options.threads,
             has_template=not self._template.assumed,
             load_ms=(time.perf_counter() - started) * 1000,
-            note=" ".join(filter(None, [note, *self._notes(wanted)])),
+            note=" ".join(filter(None, [note, own_keys(header).note, *self._notes(wanted)])),
         )
 
     def run(self, request: Request, emit: Emit, cancelled: Cancelled) -> None:

@@ -88,3 +88,34 @@ def test_reading_is_total(scores: list[float]) -> None:
     if reading.severity is not None:
         assert reading.probabilities is not None
         assert sum(reading.probabilities) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("casual", "rest", "plain", "strict", "lenient"),
+    [
+        (0.6, (0.1, 0.2, 0.05, 0.05), 0, 2, 0),
+        (0.3, (0.4, 0.1, 0.1, 0.1), 1, 1, 0),
+        (0.1, (0.1, 0.1, 0.6, 0.1), 3, 3, 3),
+        (0.75, (0.25, 0.0, 0.0, 0.0), 0, 0, 0),
+    ],
+)
+def test_a_threshold_alone_decides_what_is_flagged(
+    casual: float, rest: tuple[float, ...], plain: int, strict: int, lenient: int
+) -> None:
+    windows = [Window([casual, *rest])]
+    for flag_below, level in ((0.0, plain), (0.7, strict), (0.2, lenient)):
+        family = Classifier(FAMILY.order, flag_below)
+        assert family.read(windows).severity == Severity(level)
+
+
+def test_under_a_threshold_the_worst_window_wins_too() -> None:
+    family = Classifier(FAMILY.order, 0.7)
+    harmless, doubtful = Window([0.9, 0.1, 0, 0, 0]), Window([0.6, 0.1, 0.1, 0.2, 0])
+    reading = family.read([harmless, doubtful])
+    assert reading.severity is Severity.CAUTION
+    assert reading.probabilities == tuple(doubtful.probabilities)
+
+
+def test_two_equal_levels_under_a_threshold() -> None:
+    assert level_of([0.2, 0.3, 0.3, 0.1, 0.1], 0.5) is Severity.PROBABLY
+    assert level_of([0.5, 0.2, 0.1, 0.1, 0.1], 0.5) is Severity.CASUAL

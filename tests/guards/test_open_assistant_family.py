@@ -4,13 +4,18 @@ The two real outputs below are the ones that were published: the seed project's 
 blade2blade's README (as quoted in this project's research notes).
 """
 
+from pathlib import Path
+
+import gguf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oa_chat.conversation import Message
+from oa_chat.engine.gguf_header import read_header
 from oa_chat.engine.protocol import Output, Window
-from oa_chat.guards.open_assistant import OpenAssistant, first_rule
+from oa_chat.guards import classifier
+from oa_chat.guards.open_assistant import OpenAssistant, first_rule, identify
 from oa_chat.segment import Segment
 from oa_chat.verdict import LABELS, Severity
 
@@ -138,3 +143,33 @@ def test_no_text_passes_unless_it_is_an_allowed_form(text: str) -> None:
 def test_words_in_front_of_a_label_are_no_verdict(label: str, rule: str, before: str) -> None:
     reading = SEED.read(output(f"{before}.{label}<sep>{rule}"))
     assert reading.severity is None
+
+
+def test_a_temperature_softens_the_probabilities_and_keeps_the_level() -> None:
+    written = output("__needs_caution__<sep> rule", [0.01, 0.04, 0.09, 0.81, 0.04])
+    plain = BLADE.read(written).probabilities
+    soft = OpenAssistant("blade2blade", 2.0).read(written)
+    assert plain is not None
+    assert soft.severity == Severity.CAUTION
+    roots = (0.1, 0.2, 0.3, 0.9, 0.2)
+    assert soft.probabilities == pytest.approx([root / sum(roots) for root in roots])
+
+
+def test_a_file_can_name_its_dialect(tmp_path: Path) -> None:
+    for said, expected in (
+        ("open-assistant/seed", "seed"),
+        ("open-assistant/blade2blade", "blade2blade"),
+        ("", "seed"),
+    ):
+        writer = gguf.GGUFWriter(tmp_path / "x.gguf", "t5")
+        writer.add_string("oa_chat.prompt_format", said)
+        writer.add_float32("oa_chat.temperature", 1.5)
+        writer.add_array("tokenizer.ggml.tokens", ["<ctx>", "a"])
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        found = identify(read_header(tmp_path / "x.gguf"))
+        assert found is not None
+        assert found.family == OpenAssistant(expected, 1.5)  # type: ignore[arg-type]
+        assert classifier.identify(read_header(tmp_path / "x.gguf")) is None

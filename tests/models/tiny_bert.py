@@ -35,6 +35,7 @@ def write_bert_gguf(
     labels: list[str],
     path: Path,
     max_tokens: int = 0,
+    temperature: float = 0.0,
 ) -> None:
     """Write a model with the vocabulary `SPECIAL` + `words` (word pieces: ``##ing``)."""
     config = model.config
@@ -52,6 +53,8 @@ def write_bert_gguf(
     writer.add_file_type(LlamaFileType.ALL_F32)
     if max_tokens:
         writer.add_uint32("oa_chat.max_tokens", max_tokens)
+    if temperature:
+        writer.add_float32("oa_chat.temperature", temperature)
     _write_vocabulary(writer, words)
     for name, tensor in _tensors(model):
         values = tensor.detach().to(torch.float32).numpy()
