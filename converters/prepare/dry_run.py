@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from converters.errors import DataError
-from converters.prepare.inputs import InputFile, opened
+from converters.prepare.inputs import InputFile
+from converters.prepare.packed import BROKEN, opened
 from converters.prepare.reading import LINES, PACKED, Slice, form_of, rows_of
 
 _BLOCK = 2**22
@@ -28,6 +29,6 @@ def count_rows(file: InputFile) -> int:
             while block := stream.read(_BLOCK):
                 lines += block.count(b"\n")
                 last = block[-1:]
-    except (OSError, EOFError) as error:
+    except BROKEN as error:
         raise DataError(f"{path}, after line {lines}: {error}.") from error
     return lines + (last != b"\n")

@@ -8,9 +8,7 @@ file that was cut short comes to light.
 from __future__ import annotations
 
 import glob
-import gzip
 import itertools
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +17,7 @@ import msgspec
 
 from converters.errors import DataError, RecipeError
 from converters.extras import require
+from converters.prepare.packed import BROKEN, opened
 from converters.prepare.reading import LINES, LONGEST_LINE, PACKED, TABLES, Slice, form_of, rows_of
 from converters.prepare.sources.base import BadRow, Source
 from converters.provenance import replacing, sha256_of
@@ -28,7 +27,6 @@ SLICE_BYTES = 16 * 2**20
 _BLOCK = 2**22
 _LOOKED_AT = 50
 """Rows of which the columns are known: JSON rows need not all have the same."""
-_ZSTD_WINDOW = 2**31
 
 
 class InputFile(msgspec.Struct, frozen=True):
@@ -107,16 +105,25 @@ def _first_rows(path: Path) -> Iterator[Any]:
     form = form_of(path.name)
     kind: Any = dict[str, Any]
     if form in PACKED:
-        with opened(path) as stream:
-            try:
-                for number, line in enumerate(stream.read(_BLOCK).split(b"\n"), start=1):
-                    if line.strip():
-                        yield _decoded(number, line)
-            except _BROKEN as error:
-                raise DataError(f"{path} cannot be unpacked: {error}.") from error
+        for number, line in enumerate(_opening(path).split(b"\n"), start=1):
+            if line.strip():
+                yield _decoded(number, line)
         return
     stop = groups_of(path) if form == ".parquet" else path.stat().st_size
     yield from rows_of(Slice(str(path), form, 0, stop, 1, str(path)), kind)
+
+
+def _opening(path: Path) -> bytes:
+    """How a packed file begins. Raises DataError if nothing can be unpacked."""
+    read = b""
+    with opened(path) as stream:
+        try:
+            while len(read) < _BLOCK and (more := stream.read(2**16)):
+                read += more
+        except BROKEN as error:
+            if not read:
+                raise DataError(f"{path} cannot be unpacked: {error}.") from error
+    return read
 
 
 def _decoded(number: int, line: bytes) -> Any:
@@ -207,58 +214,6 @@ def _cuts(stream: IO[bytes], size: int) -> Iterator[tuple[int, int]]:
         offset += len(block)
 
 
-_BROKEN: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, DataError)
-
-
-def opened(path: Path) -> IO[bytes]:
-    """A packed file as a stream of its contents, which raises EOFError if it was cut short."""
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path)  # type: ignore[return-value]
-    return _ZstdStream(path)  # type: ignore[return-value]
-
-
-class _ZstdStream:
-    """zstandard's own stream takes a frame that was cut short for a whole one; this tells."""
-
-    def __init__(self, path: Path) -> None:
-        require("data", "zstandard")
-        import zstandard
-
-        self._error = zstandard.ZstdError
-        self._unpack = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-        self._stream = path.open("rb")
-        self._frame = self._unpack.decompressobj()
-        self._in_frame = False
-
-    def __enter__(self) -> _ZstdStream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-
-    def read(self, size: int) -> bytes:
-        """About so many bytes; none at the end."""
-        pieces: list[bytes] = []
-        have = 0
-        while have < size:
-            packed = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame = self._unpack.decompressobj()
-                self._in_frame = False
-            packed = packed or self._stream.read(2**17)
-            if not packed:
-                if self._in_frame:
-                    raise EOFError("it ends in the middle of a zstd frame")
-                break
-            self._in_frame = True
-            try:
-                pieces.append(self._frame.decompress(packed))
-            except self._error as error:
-                raise EOFError(f"its zstd data are damaged: {error}") from error
-            have += len(pieces[-1])
-        return b"".join(pieces)
-
-
 def _unpacked(path: Path, stem: Path, size: int) -> tuple[list[Slice], str]:
     """The blocks of a packed file, written beside each other, and what is wrong with its end."""
     lines = form_of(path.name).rpartition(".")[0]
@@ -273,7 +228,7 @@ def _unpacked(path: Path, stem: Path, size: int) -> tuple[list[Slice], str]:
                     part.write_bytes(block)
                 slices.append(Slice(str(place), lines, 0, len(block), line, str(path)))
                 line += block.count(b"\n")
-        except _BROKEN as error:
+        except BROKEN as error:
             if isinstance(error, OSError) and error.errno:
                 raise  # the disk's doing, not the file's
             problem = f"after line {line}: {error}"
@@ -295,7 +250,7 @@ def _blocks(stream: IO[bytes], size: int) -> Iterator[bytes]:
                 if end or have > size + 2 * LONGEST_LINE:
                     yield data[: end or have]
                     held, have = [data[end or have :]], have - (end or have)
-    except _BROKEN:
+    except BROKEN:
         yield b"".join(held)
         raise
     if have:
