@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 NONE = "–"
+_FEWEST = 10
+"""Rows of a slice that a card shows; results.json has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ def slice_grid(one: SetReport) -> Grid | None:
             _share(part.accuracy),
         )
         for part in one.slices
+        if part.rows >= _FEWEST
     )
     head = ("slice", "rows", "harmful", "recall", "false alarms", "level accuracy")
     return Grid(f"Parts of {one.data.name}", head, rows) if rows else None
