@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,35 @@ def random_t5(size: int, *, gated: bool, **settings: Any) -> T5ForConditionalGen
     return model
 
 
+def mt5(folder: Path) -> Path:
+    """Of the newer shape under the other name, its output matrix untied."""
+    t5(folder, gated=True)
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    named = {"architectures": ["MT5ForConditionalGeneration"], "model_type": "mt5"}
+    path.write_text(json.dumps(config | named))
+    return folder
+
+
+def t5_of_old(folder: Path) -> Path:
+    """As transformers 4 saved it: the SentencePiece model, and no tokenizer.json."""
+    t5(folder)
+    added = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
+    (folder / "tokenizer.json").unlink()
+    config = {
+        "tokenizer_class": "T5Tokenizer",
+        "extra_ids": 10,
+        "additional_special_tokens": [entry["content"] for entry in added if entry["id"] > 2],
+        "added_tokens_decoder": {str(entry.pop("id")): entry for entry in added},
+        "eos_token": "</s>",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "spiece.model").write_bytes((folder.parent / "t5.model").read_bytes())
+    return folder
+
+
 def byt5(folder: Path) -> Path:
     tokenizer = ByT5Tokenizer()
     tokenizer.save_pretrained(folder)
@@ -289,4 +319,11 @@ def llama(folder: Path, *, tied: bool = True, groups: int = 2) -> Path:
     )
     torch.manual_seed(7)
     shaken(LlamaForCausalLM(config)).save_pretrained(folder)
+    return folder
+
+
+def llama_of_json(folder: Path) -> Path:
+    """Without the SentencePiece model: the tokenizer as a BPE with byte fallback."""
+    llama(folder)
+    (folder / "tokenizer.model").unlink()
     return folder

@@ -40,8 +40,11 @@ _ALL: dict[str, tuple[Make, str]] = {
     "modern-bert": (checkpoints.modern_bert, "modern-bert"),
     "t5-tied": (checkpoints.t5, "t5"),
     "t5-gated": (lambda folder: checkpoints.t5(folder, gated=True), "t5"),
+    "mt5": (checkpoints.mt5, "t5"),
+    "t5-spiece": (checkpoints.t5_of_old, "t5"),
     "byt5": (checkpoints.byt5, "t5"),
     "llama-tied": (checkpoints.llama, "llama"),
+    "llama-json": (checkpoints.llama_of_json, "llama"),
     "llama-untied": (lambda folder: checkpoints.llama(folder, tied=False, groups=4), "llama"),
 }
 
