@@ -190,7 +190,7 @@ def test_names_with_markup_and_escapes_stay_text(
         {"text": "hello", "unsafe": False, "category": "[red]x|y[/red]"},
         {"text": "burn my house down", "unsafe": True, "category": "\x1b[31mz"},
     ]
-    path, out = write_rows("odd.jsonl", rows), tmp_path / "out"
+    path, out = write_rows("odd.jsonl", rows * 10), tmp_path / "out"  # cards show 10 or more
     asked = (gguf_guard, "--set", f"[bold]s={path}", "--out", out, "--latency", "0")
     assert evaluate(*asked) == 0
     assert "[bold]s" in capsys.readouterr().out
