@@ -14,7 +14,14 @@ from pathlib import Path
 from converters.convert.card import file_name, metadata
 from converters.convert.checkpoint import read_checkpoint
 from converters.convert.guard_config import GuardConfig, read_guard_config
-from converters.convert.precision import K_QUANTS, choose, file_type, stored_bytes
+from converters.convert.precision import (
+    K_BLOCK,
+    K_QUANTS,
+    choose,
+    embeddings_type,
+    file_type,
+    stored_bytes,
+)
 from converters.convert.probe import Quantize, run
 from converters.convert.registry import source_of
 from converters.convert.report import Report
@@ -80,9 +87,10 @@ def convert_checkpoint(folder: Path, out: Path, options: Options, watcher: Watch
     source = source_of(read_checkpoint(folder), guard)
     if out.is_dir():
         out /= file_name(guard, folder, source, options.quant)
-    embeddings = None if options.embeddings == options.quant else options.embeddings
+    embeddings, told = embeddings_type(source, options.embeddings)
+    embeddings = None if embeddings == options.quant else embeddings
     native = bool({options.quant, embeddings} & {*K_QUANTS})
-    notices = [*source.notices]
+    notices = [*source.notices, *told]
     with replacing(out) as part, _beside(out, ".f32") as whole:
         job = _Job(folder, guard, source, options, watcher)
         plain = options.quant == "f32" and embeddings is None
@@ -133,7 +141,9 @@ class _Job:
         if not path.is_file():
             raise ConversionError(f"llama.cpp made no {quant} file.")
         odd = [
-            one.name for one in self.source.tensors if len(one.shape) > 1 and one.shape[-1] % 256
+            one.name
+            for one in self.source.tensors
+            if len(one.shape) > 1 and one.shape[-1] % K_BLOCK
         ]
         if not odd:
             return []

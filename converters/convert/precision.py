@@ -26,6 +26,9 @@ SMALL = 4096
 """Numbers up to which a matrix stays float32."""
 BLOCK = 32
 """Numbers that share a scale in q8_0, q5_0 and q4_0."""
+K_BLOCK = 256
+"""The same for the K-quants."""
+_FALLBACK = {"q4_k": "q5_0", "q6_k": "q8_0"}
 _F16_MAX = 65504.0
 _CHUNK = 2**21
 """Numbers converted at once: 8 MB as float32, some 40 MB with what numpy needs beside it."""
@@ -61,6 +64,21 @@ def choose(source: Source, quant: str, embeddings: str | None) -> Choice:
     if overflow:
         notices.append(f"{_some(overflow)} can exceed float16: stored as float32")
     return Choice(types, notices)
+
+
+def embeddings_type(source: Source, wanted: str | None) -> tuple[str | None, list[str]]:
+    """The type that the embedding table can have, as llama.cpp falls back, and what to tell."""
+    table = next((one for one in source.tensors if one.embedding), None)
+    if wanted is None or table is None:
+        return wanted, []
+    kind, width = wanted, table.shape[-1]
+    if kind in _FALLBACK and width % K_BLOCK:
+        kind = _FALLBACK[kind]
+    if kind.startswith("q") and width % BLOCK:
+        kind = "f16"
+    if kind == wanted:
+        return wanted, []
+    return kind, [f"the embedding table's rows of {width} cannot be {wanted}: it is {kind}"]
 
 
 def _some(names: list[str]) -> str:

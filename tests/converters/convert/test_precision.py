@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from converters.convert.checkpoint import read_checkpoint
 from converters.convert.convert import Options, Watcher, convert_checkpoint
 from converters.convert.guard_config import GuardConfig
-from converters.convert.precision import choose, chunks, encoded
+from converters.convert.precision import choose, chunks, embeddings_type, encoded
 from converters.convert.registry import source_of
 from converters.convert.source import Source, Tensor, tensor
 from tests.converters.convert import checkpoints
@@ -74,6 +74,35 @@ def test_k_quants_of_narrow_rows_fall_back_with_a_notice(tmp_path: Path) -> None
     done = convert_checkpoint(folder, out, Options("q4_k_m"), Watcher())
     assert any("do not divide by 256" in notice for notice in done.notices)
     assert not {"q4_k", "q6_k"} & set(types_of(out).values())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "width", "found"),
+    [
+        ("q4_k", 256, "q4_k"),
+        ("q4_k", 64, "q5_0"),
+        ("q6_k", 384, "q8_0"),
+        ("q6_k", 40, "f16"),
+        ("q4_0", 40, "f16"),
+        ("bf16", 40, "bf16"),
+        (None, 40, None),
+    ],
+)
+def test_an_embedding_table_that_cannot_have_a_type_gets_the_next(
+    wanted: str | None, width: int, found: str | None
+) -> None:
+    source = one(np.zeros((300, width), np.float32), embedding=True)
+    kind, notices = embeddings_type(source, wanted)
+    assert kind == found
+    assert bool(notices) == (kind != wanted)
+
+
+def test_the_fallback_is_a_sound_file(tmp_path: Path) -> None:
+    folder = checkpoints.bert(tmp_path / "checkpoint")
+    out = tmp_path / "model.gguf"
+    done = convert_checkpoint(folder, out, Options("q8_0", "q4_k"), Watcher())
+    assert types_of(out)["token_embd.weight"] == "q5_0"
+    assert "cannot be q4_k" in done.notices[0]
 
 
 def made(values: np.ndarray, **settings: Any) -> Tensor:
