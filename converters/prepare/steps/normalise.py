@@ -23,8 +23,12 @@ TANGLED = "tangled markup"
 
 _PASSES = 12
 """Real posts settle after 2 or 3; nested marks without end are somebody's joke."""
-_SIMPLE = re.compile(r"[ !\"$%'()+,\-.0-9:;=?@A-Za-z{}]*")
-"""Characters that no pass changes, if also none of the texts below occurs."""
+_SIMPLE = re.compile(
+    r"(?!\n)[ !\"$%'()+,\-.0-9:;=?@A-Za-z{}]*+"
+    r"(?:(?<! )\n\n?(?=[A-Za-z])[ !\"$%'()+,\-.0-9:;=?@A-Za-z{}]*+)*+"
+)
+"""Characters that no pass changes, if also none of the texts below occurs. A line that begins with
+a letter opens no list, quote or rule."""
 _STRANGE = ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp", "Zs")
 _JOINERS = (0x200C, 0x200D)
 """Between letters of Persian or Hindi, and in emoji, these two are spelling."""
