@@ -37,6 +37,8 @@ from converters.convert.verify import (
 from converters.convert.writer import OnBytes, write_gguf
 from converters.errors import ConversionError
 from converters.provenance import replacing
+from converters.records import Record
+from oa_chat.verdict import LABELS
 
 _SAMPLE_TEXTS = 200
 """Texts of a labelled sample whose logits are compared as well."""
@@ -84,7 +86,10 @@ def convert_checkpoint(folder: Path, out: Path, options: Options, watcher: Watch
     Raises ConversionError, and leaves no file, if anything cannot be converted or verified.
     """
     guard = read_guard_config(folder)
+    records = labelled(options.sample) if options.sample and options.verify else []
     source = source_of(read_checkpoint(folder), guard)
+    if records:
+        _require_guard(source)
     if out.is_dir():
         out /= file_name(guard, folder, source, options.quant)
     embeddings, told = embeddings_type(source, options.embeddings)
@@ -92,7 +97,7 @@ def convert_checkpoint(folder: Path, out: Path, options: Options, watcher: Watch
     native = bool({options.quant, embeddings} & {*K_QUANTS})
     notices = [*source.notices, *told]
     with replacing(out) as part, _beside(out, ".f32") as whole:
-        job = _Job(folder, guard, source, options, watcher)
+        job = _Job(folder, guard, source, options, watcher, records)
         plain = options.quant == "f32" and embeddings is None
         if (options.verify or native) and not plain:
             job.write(whole, "f32", None)
@@ -102,6 +107,16 @@ def convert_checkpoint(folder: Path, out: Path, options: Options, watcher: Watch
             notices += job.write(part, options.quant, embeddings)
         report = job.verify(part if plain else whole, part, embeddings) if options.verify else None
     return Converted(out, report, options.verify, notices)
+
+
+def _require_guard(source: Source) -> None:
+    """A sample is labelled with the five levels, so the model has to answer with them."""
+    if source.kind == "causal" or (source.labels and sorted(source.labels) != sorted(LABELS)):
+        named = f" with the labels {', '.join(source.labels)}" if source.labels else ""
+        raise ConversionError(
+            f"--sample measures guards, and this is a {source.kind} model{named}.",
+            f"A guard's labels are {', '.join(LABELS)} (id2label, or labels in oa_chat.json).",
+        )
 
 
 @contextmanager
@@ -120,6 +135,8 @@ class _Job:
     source: Source
     options: Options
     watcher: Watcher
+    records: list[Record]
+    """The labelled sample; may be empty."""
 
     def write(self, path: Path, quant: str, embeddings: str | None) -> list[str]:
         """Write a file with numpy's types; what a person should know about it."""
@@ -152,7 +169,7 @@ class _Job:
 
     def verify(self, whole: Path, path: Path, embeddings: str | None) -> Report:
         """Verify; raises ConversionError if a check fails, when all is told."""
-        records = labelled(self.options.sample) if self.options.sample else []
+        records = self.records
         texts = [record.text for record in records[:_SAMPLE_TEXTS]]
         verifier = verify_f32(self.folder, whole, self.source.kind, texts, self.watcher.say)
         limits = limits_for(self.options.quant, embeddings)

@@ -38,7 +38,6 @@ class Reference:
         self._folder = folder
         loader = getattr(transformers, classes[kind])
         settings = {"local_files_only": True, "trust_remote_code": False}
-        level = transformers.logging.get_verbosity()
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         try:
@@ -50,8 +49,6 @@ class Reference:
                 f"{folder}: transformers cannot load it: {first[:300]}.",
                 "Nothing can be verified so. Correct the checkpoint, or use --no-verify.",
             ) from error
-        finally:
-            transformers.logging.set_verbosity(level)
 
     def ids(self, text: str) -> list[int]:
         """The text as mere text: typed control tokens are letters."""

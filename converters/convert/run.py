@@ -27,6 +27,7 @@ from converters.convert.report import Report, print_report
 from converters.convert.writer import OnBytes
 from converters.errors import ConversionError
 from converters.extras import require
+from oa_chat.errors import UsageError
 from oa_chat.printable import printable
 
 _MEBIBYTE = 1024**2
@@ -41,6 +42,8 @@ def run(checkpoint: Path, out: Path, options: Options, llama_cpp: Path | None) -
     started = time.perf_counter()
     if not checkpoint.exists():
         raise ConversionError(f"There is no {checkpoint}.", "Check the path.")
+    if options.sample is not None and not options.verify:
+        raise UsageError("--sample belongs to the verification.", "Leave out --no-verify.")
     screen = _Screen()
     _refuse_overwriting_itself(checkpoint, out)
     if checkpoint.is_file():

@@ -6,6 +6,7 @@ The limits are below. A file beyond one of them is not left behind. Everything n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ NMSE_F32 = 1e-4
 """float32 against PyTorch. llama.cpp looks GELU up in a table of float16 and keeps keys and values
 in float16: 1e-8 to 2e-6 was measured; a missing pooler or scale gives more than 0.1."""
 FLIPS_F32 = 0.0
+SAMPLE_NOISE = 0.5
+"""Over the root of the number of records, this is added to the limits on a labelled sample: with
+150 records, 1.5 % of changed answers moved the ECE of a sound file by 0.03."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +116,17 @@ def verify_quantised(verifier: Verifier, file: Path, limits: Limits) -> None:
 
 
 def compare_samples(report: Report, before: Measured, after: Measured, limits: Limits) -> None:
-    """Compare what both files make of a labelled sample."""
+    """Compare what both files make of a labelled sample; the limits allow for its size."""
+    slack = SAMPLE_NOISE / math.sqrt(after.records)
     report.checks.append(Check("sample, records", str(before.records)))
     report.checks.append(
         Check("sample, macro-F1 F32 -> quantised", f"{before.f1:.4f} -> {after.f1:.4f}")
     )
-    report.at_most("sample, loss of macro-F1", before.f1 - after.f1, limits.f1)
+    report.at_most("sample, loss of macro-F1", before.f1 - after.f1, limits.f1 + slack)
     report.checks.append(
         Check("sample, ECE F32 -> quantised", f"{before.ece:.4f} -> {after.ece:.4f}")
     )
-    report.at_most("sample, rise of ECE", after.ece - before.ece, limits.ece)
+    report.at_most("sample, rise of ECE", after.ece - before.ece, limits.ece + slack)
 
 
 def limits_for(quant: str, embeddings: str | None) -> Limits:

@@ -162,7 +162,7 @@ def test_a_sample_is_judged_with_both_files(tmp_path: Path) -> None:
     after = measure(out, records)
     assert named["sample, macro-F1 F32 -> quantised"].measured.endswith(f"{after.f1:.4f}")
     assert named["sample, ECE F32 -> quantised"].measured.endswith(f"{after.ece:.4f}")
-    worse = replace(after, f1=after.f1 - 0.1, ece=after.ece + 0.1)
+    worse = replace(after, f1=after.f1 - 0.3, ece=after.ece + 0.3)
     report = Report()
     compare_samples(report, after, worse, LIMITS["q8_0"])
     assert [check.what for check in report.failed] == [
@@ -176,6 +176,14 @@ def test_a_sample_without_labels_is_refused(tmp_path: Path) -> None:
     sample = tmp_path / "sample.jsonl"
     sample.write_text('{"text": "hello"}\n')
     with pytest.raises(ConversionError, match="no record with a level"):
+        convert_checkpoint(folder, tmp_path / "m.gguf", Options(sample=sample), Watcher())
+
+
+def test_a_sample_for_other_labels_is_refused_at_once(tmp_path: Path) -> None:
+    folder = checkpoints.bert(tmp_path / "checkpoint", id2label={0: "bad", 1: "good"})
+    sample = tmp_path / "sample.jsonl"
+    sample.write_text(json.dumps({"text": "hello", "label": LABELS[0]}) + "\n")
+    with pytest.raises(ConversionError, match="--sample measures guards.*bad, good"):
         convert_checkpoint(folder, tmp_path / "m.gguf", Options(sample=sample), Watcher())
 
 
