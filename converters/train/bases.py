@@ -55,7 +55,9 @@ def _loaded(base: str, load: Any, **settings: Any) -> Any:
         )
     try:
         return load(base, trust_remote_code=False, **settings)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a stranger's files make transformers and torch raise
         reason = " ".join(str(error).split())[:300]
         raise TrainingError(
             f"The base {base} cannot be loaded: {reason}",

@@ -7,7 +7,6 @@ trusted segments alone, and a space in front of text only at the start or behind
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 from converters.errors import TrainingError
 from converters.extras import require
 from converters.provenance import replacing
+from converters.train.pieces import sentence_pieces
 from oa_chat.prompts import CHATML
 from oa_chat.segment import Segment
 
@@ -26,8 +26,6 @@ _CONTROL = re.compile(f"({re.escape(START)}|{re.escape(END)})")
 _MARK = "\x01"
 """Put in front of text that goes on from text, so that no space comes there; then taken away."""
 FILE_NAME = "tokenizer.model"
-_SENTENCES = 400_000
-"""Lines that the pieces are learned from; more cost minutes and change little."""
 
 
 class ChatTokens:
@@ -97,34 +95,17 @@ class ChatTokens:
 
 def learned(texts: Iterable[str], size: int, seed: int) -> bytes:
     """A SentencePiece model of `size` pieces from texts. Raises TrainingError."""
-    require("train", "sentencepiece")
-    import sentencepiece
-
-    written = io.BytesIO()
-    try:
-        sentencepiece.set_random_generator_seed(seed)
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=(line for text in texts for line in text.splitlines() if line),
-            model_writer=written,
-            model_type="bpe",
-            vocab_size=size,
-            byte_fallback=True,
-            split_digits=True,
-            character_coverage=0.9995,
-            normalization_rule_name="identity",
-            remove_extra_whitespaces=False,
-            control_symbols=[START, END],
-            input_sentence_size=_SENTENCES,
-            shuffle_input_sentence=True,
-            num_threads=1,
-            minloglevel=2,
-        )
-    except RuntimeError as error:
-        raise TrainingError(
-            f"No tokenizer of {size} pieces can be learned: {str(error).strip()[-200:]}.",
-            "Give more text, or a smaller model.vocabulary.",
-        ) from error
-    return written.getvalue()
+    return sentence_pieces(
+        texts,
+        size,
+        seed,
+        model_type="bpe",
+        byte_fallback=True,
+        split_digits=True,
+        character_coverage=0.9995,
+        remove_extra_whitespaces=False,
+        control_symbols=[START, END],
+    )
 
 
 def flat(parts: Sequence[Sequence[int]]) -> list[int]:

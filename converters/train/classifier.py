@@ -112,7 +112,11 @@ class ClassifierJob:
         texts = (row.passage.text for row in self._rows)
         self.model, self._tokenizer, vocabulary = open_model(recipe, texts)
         self._ids = PassageIds(
-            vocabulary.first, vocabulary.separator, vocabulary.max_tokens, vocabulary
+            vocabulary.first,
+            vocabulary.separator,
+            vocabulary.max_tokens,
+            vocabulary,
+            vocabulary.separators,
         )
         self._pad = vocabulary.pad
         self._dev = DevSet(judged, self._ids, self._pad)

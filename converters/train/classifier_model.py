@@ -10,12 +10,15 @@ import msgspec
 
 from converters.errors import TrainingError
 from converters.train.bases import load_config, load_model, load_tokenizer, scratch_size, with_lora
+from converters.train.pieces import word_pieces
 from converters.train.settings import Recipe
 from oa_chat.verdict import LABELS
 
 _SIZES = {"tiny": (2, 64, 2), "mini": (4, 256, 4), "small": (6, 384, 12), "base": (12, 768, 12)}
 """Layers, width, heads; four times the width between."""
 _HEAD = re.compile(r"(^|\.)(classifier|score|pooler|head)\.")
+_ROBERTAS = ("roberta", "xlm-roberta", "camembert")
+"""Two separators between context and message; positions begin behind the id of the padding."""
 _MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
@@ -37,7 +40,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Vocabulary:
     """A tokenizer that takes everything for text, as the engine's does with untrusted text."""
 
-    def __init__(self, tokenizer: Any, max_tokens: int) -> None:
+    def __init__(self, tokenizer: Any, max_tokens: int, separators: int = 1) -> None:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
@@ -48,6 +51,7 @@ class Vocabulary:
         self.separator = _first(tokenizer.sep_token_id, tokenizer.eos_token_id)
         self.pad = _first(tokenizer.pad_token_id, self.separator)
         self.max_tokens = max_tokens
+        self.separators = separators
 
     def tokenize(self, text: str) -> Sequence[int]:
         """Ids of a text, without any control token."""
@@ -66,7 +70,9 @@ def open_model(recipe: Any, texts: Iterable[str]) -> tuple[Any, Any, Vocabulary]
     """Model, tokenizer and vocabulary. Raises TrainingError and RecipeError."""
     size = scratch_size(recipe.base, list(_SIZES))
     settings: ModelSettings = recipe.model
-    tokenizer = _new_tokenizer(texts, settings) if size else load_tokenizer(recipe.base)
+    tokenizer = (
+        _new_tokenizer(texts, settings, recipe.seed) if size else load_tokenizer(recipe.base)
+    )
     if not getattr(tokenizer, "is_fast", False):
         raise TrainingError(
             f"The base {recipe.base} has no tokenizer.json.", "Take a base that has one."
@@ -81,9 +87,10 @@ def open_model(recipe: Any, texts: Iterable[str]) -> tuple[Any, Any, Vocabulary]
         )
     if settings.freeze_embeddings:
         model.get_input_embeddings().weight.requires_grad_(False)
-    heads = sorted({name.split(".")[0] for name, _ in model.named_parameters() if is_head(name)})
-    model = with_lora(model, recipe.lora, "SEQ_CLS", [] if not recipe.lora.rank else heads)
-    return model, tokenizer, Vocabulary(tokenizer, settings.max_tokens)
+    heads = {found[2] for name, _ in model.named_parameters() if (found := _HEAD.search(name))}
+    model = with_lora(model, recipe.lora, "SEQ_CLS", sorted(heads))
+    separators = 2 if config.model_type in _ROBERTAS else 1
+    return model, tokenizer, Vocabulary(tokenizer, settings.max_tokens, separators)
 
 
 def is_head(name: str) -> bool:
@@ -122,8 +129,8 @@ def _configure(config: Any, settings: ModelSettings) -> None:
 
 
 def _longest(config: Any) -> int:
-    """Positions that the base has; RoBERTa's begin behind the id of its padding."""
-    offset = 2 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
+    """Positions that the base has for tokens."""
+    offset = 2 if config.model_type in _ROBERTAS else 0
     return int(config.max_position_embeddings) - offset
 
 
@@ -141,17 +148,24 @@ def _new_config(size: str, settings: ModelSettings, vocabulary: int) -> Any:
     )
 
 
-def _new_tokenizer(texts: Iterable[str], settings: ModelSettings) -> Any:
-    """Lower-case word pieces learned from the training texts."""
-    from tokenizers import BertWordPieceTokenizer
+def _new_tokenizer(texts: Iterable[str], settings: ModelSettings, seed: int) -> Any:
+    """Lower-case word pieces learned from the training texts.
+
+    SentencePiece learns them: the trainer of word pieces in `tokenizers` gives another vocabulary
+    each time, and a resumed training needs the same.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
     from transformers import BertTokenizerFast
 
-    trained = BertWordPieceTokenizer(lowercase=True)
-    trained.train_from_iterator(
-        texts,
-        vocab_size=settings.vocabulary,
-        min_frequency=2,
-        special_tokens=_MARKS,
-        show_progress=False,
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    words = (
+        " ".join(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+        for text in texts
     )
-    return BertTokenizerFast(tokenizer_object=trained._tokenizer)
+    pieces = word_pieces(words, settings.vocabulary - len(_MARKS), seed)
+    vocabulary = {piece: number for number, piece in enumerate([*_MARKS, *pieces])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=_MARKS[1]))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    tokenizer.decoder = decoders.WordPiece()
+    return BertTokenizerFast(tokenizer_object=tokenizer)

@@ -26,7 +26,9 @@ class Machine:
 
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        self._accelerator = Accelerator(mixed_precision="no")
+        # Without cpu=True accelerate takes several processes for ones that have a GPU each.
+        alone = not torch.accelerator.is_available()
+        self._accelerator = Accelerator(cpu=alone, mixed_precision="no")
         self.device = self._accelerator.device
         self.rank: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes

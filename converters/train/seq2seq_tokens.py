@@ -6,13 +6,13 @@ trusted segments alone, each segment tokenised by itself, ``</s>`` at the end, t
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from converters.errors import TrainingError
 from converters.extras import require
+from converters.train.pieces import sentence_pieces
 from oa_chat.guards.open_assistant import Dialect
 from oa_chat.segment import Segment
 
@@ -24,7 +24,6 @@ MARKS: dict[Dialect, list[str]] = {
 _PAD, _END, _UNKNOWN = "<pad>", "</s>", "<unk>"
 _CHARACTERS = 32
 """Of a very long text, as much is read for each token that fits (`oa_chat.engine.t5_prompt`)."""
-_SENTENCES = 400_000
 
 
 class T5Tokens:
@@ -128,32 +127,19 @@ def learned(texts: Iterable[str], size: int, seed: int) -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    written = io.BytesIO()
-    try:
-        sentencepiece.set_random_generator_seed(seed)
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=(line for text in texts for line in text.splitlines() if line),
-            model_writer=written,
-            model_type="unigram",
-            vocab_size=size,
-            hard_vocab_limit=False,
-            character_coverage=0.9999,
-            normalization_rule_name="identity",
-            pad_id=0,
-            eos_id=1,
-            unk_id=2,
-            bos_id=-1,
-            input_sentence_size=_SENTENCES,
-            shuffle_input_sentence=True,
-            num_threads=1,
-            minloglevel=2,
-        )
-    except RuntimeError as error:
-        raise TrainingError(
-            f"No tokenizer of {size} pieces can be learned: {str(error).strip()[-200:]}.",
-            "Give more text, or a smaller model.vocabulary.",
-        ) from error
-    model = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
+    data = sentence_pieces(
+        texts,
+        size,
+        seed,
+        model_type="unigram",
+        hard_vocab_limit=False,
+        character_coverage=0.9999,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+    )
+    model = sentencepiece.SentencePieceProcessor(model_proto=data)
     pieces = [(model.id_to_piece(n), model.get_score(n)) for n in range(model.vocab_size())]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2))
     # Runs of blanks count as one, as in T5's own tokenizer.
