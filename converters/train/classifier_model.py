@@ -11,6 +11,7 @@ import msgspec
 from converters.errors import TrainingError
 from converters.train.bases import load_config, load_model, load_tokenizer, scratch_size, with_lora
 from converters.train.pieces import word_pieces
+from converters.train.plain_text import plain_tokenizer
 from converters.train.settings import Recipe
 from oa_chat.verdict import LABELS
 
@@ -41,12 +42,7 @@ class Vocabulary:
     """A tokenizer that takes everything for text, as the engine's does with untrusted text."""
 
     def __init__(self, tokenizer: Any, max_tokens: int, separators: int = 1) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        self._tokenizer.encode_special_tokens = True
+        self._tokenizer = plain_tokenizer(tokenizer)
         self.first = _first(tokenizer.cls_token_id, tokenizer.bos_token_id)
         self.separator = _first(tokenizer.sep_token_id, tokenizer.eos_token_id)
         self.pad = _first(tokenizer.pad_token_id, self.separator)

@@ -18,11 +18,12 @@ def sentence_pieces(texts: Iterable[str], size: int, seed: int, **settings: Any)
     require("train", "sentencepiece")
     import sentencepiece
 
+    lines = [line for text in texts for line in text.splitlines() if line]
     written = io.BytesIO()
     sentencepiece.set_random_generator_seed(seed)
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=(line for text in texts for line in text.splitlines() if line),
+            sentence_iterator=iter(lines),
             model_writer=written,
             vocab_size=size,
             normalization_rule_name="identity",

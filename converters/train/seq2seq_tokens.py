@@ -13,6 +13,7 @@ from typing import Any
 from converters.errors import TrainingError
 from converters.extras import require
 from converters.train.pieces import sentence_pieces
+from converters.train.plain_text import plain_tokenizer
 from oa_chat.guards.open_assistant import Dialect
 from oa_chat.segment import Segment
 
@@ -43,12 +44,7 @@ class T5Tokens:
         self.size = max(len(tokenizer), *(token + 1 for token in self._control.values()))
         self._plain: Any = None
         if getattr(tokenizer, "is_fast", False):
-            from tokenizers import Tokenizer
-
-            self._plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-            self._plain.no_truncation()
-            self._plain.no_padding()
-            self._plain.encode_special_tokens = True
+            self._plain = plain_tokenizer(tokenizer)
 
     def prompt(self, segments: Iterable[Segment], room: int) -> list[int]:
         """The ids of a prompt; its front is cut to fit into `room`."""
@@ -82,8 +78,8 @@ class T5Tokens:
     def _text(self, text: str) -> list[int]:
         if self._plain is None:  # ByT5: bytes behind <pad>, </s>, <unk>
             return [byte + 3 for byte in text.encode()]
-        ids = self._plain.encode(text, add_special_tokens=False).ids
-        return [token for token in ids if token not in self._names and token != self.pad]
+        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
+        return ids
 
     def text(self, ids: Sequence[int]) -> str:
         """An answer as the engine gives it: control tokens of the format stay in it."""

@@ -164,7 +164,7 @@ def test_rows_are_nearly_full() -> None:
         Document((1,) * n, (True,) * n) for n in (chance.randint(20, 300) for _ in range(3000))
     ]
     rows = packed([Piece(one) for one in documents], 512)
-    assert sum(map(lambda one: len(one.ids), documents)) / (len(rows) * 512) > 0.96
+    assert sum(len(one.ids) for one in documents) / (len(rows) * 512) > 0.96
 
 
 def test_rounds_are_the_same_whenever_they_are_asked_for() -> None:

@@ -184,7 +184,7 @@ def _command(folder: Path, *more: str) -> list[str]:
 
 
 def test_sigterm_writes_a_checkpoint_and_ends_with_143(tmp_path: Path) -> None:
-    steps = ("--max-steps", "400", "train.evaluate_every=400")
+    steps = ("--max-steps", "160", "train.evaluate_every=160")
     command = _command(tmp_path, *steps)
     with subprocess.Popen(
         [sys.executable, "-m", "oa_chat", *command],
@@ -202,8 +202,8 @@ def test_sigterm_writes_a_checkpoint_and_ends_with_143(tmp_path: Path) -> None:
     assert "the checkpoint is written. Go on with --resume auto." in rest
     (checkpoint,) = (tmp_path / "out" / "checkpoints").glob("step-*.pt")
     done = int(checkpoint.stem.removeprefix("step-"))
-    assert 0 < done < 400
-    overrides = ("train.max_steps=400", "train.evaluate_every=400")
+    assert 0 < done < 160
+    overrides = ("train.max_steps=160", "train.evaluate_every=160")
     out = train(tmp_path, CLASSIFIER, *overrides, data=tmp_path / "data", resume="auto")
     assert losses(out) == losses(
         train(tmp_path / "straight", CLASSIFIER, *overrides, data=tmp_path / "data")
