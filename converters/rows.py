@@ -8,24 +8,22 @@ array excepted).
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from converters.errors import DataError
 from converters.extras import require
+from converters.scrape.unpacking import Gap, unpack
 
 Row = dict[str, Any]
 
 SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst", ".json", ".csv", ".tsv", ".parquet")
 _LONGEST_LINE = 64 * 2**20
 """Bytes. A longer line is no record, and would fill the memory."""
-_WINDOW = 2**31
-"""Bytes. Reddit dumps are written with this zstd window, and decoders refuse it unless told."""
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
@@ -49,24 +47,35 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
         raise DataError(f"{path} cannot be read: {error}.") from error
 
 
-def open_bytes(path: Path) -> IO[bytes]:
-    """A file's bytes, unpacked by its ending (.gz, .zst)."""
-    name = path.name.lower()
-    if name.endswith(".gz"):
-        return gzip.open(path)  # type: ignore[return-value]
-    if name.endswith(".zst"):
-        require("data", "zstandard")
-        import zstandard
+class _Unpacked(io.RawIOBase):
+    """A file's bytes, unpacked by its ending. Damage is a DataError, never an early end."""
 
-        return zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
-            path.open("rb"), read_across_frames=True, closefd=True
-        )
-    return path.open("rb")
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._events = unpack(path)
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            match next(self._events, None):
+                case None:
+                    return 0
+                case Gap(offset, reason):
+                    raise DataError(f"{self._path}, byte {offset}: {reason}.")
+                case bytes() as piece:
+                    self._left = memoryview(piece)
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Row]]:
     decoder = msgspec.json.Decoder(Row)
-    with io.BufferedReader(open_bytes(path), 2**20) as stream:  # type: ignore[type-var]
+    with io.BufferedReader(_Unpacked(path), 2**20) as stream:
         number = 0
         while line := stream.readline(_LONGEST_LINE + 1):
             number += 1
