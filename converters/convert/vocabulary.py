@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from converters.convert.blanks import blanks_map
 from converters.convert.source import Value
 from converters.convert.tokenizer_files import TokenizerFiles
 from converters.errors import ConversionError
@@ -181,6 +182,8 @@ def unigrams(files: TokenizerFiles) -> Vocabulary:
     charsmap = next(_found(files.json.get("normalizer"), "Precompiled"), {})
     if charsmap.get("precompiled_charsmap"):
         extra["precompiled_charsmap"] = _decoded(files, charsmap["precompiled_charsmap"])
+    elif splits:
+        extra["precompiled_charsmap"] = blanks_map()
     return Vocabulary("t5", tokens, types, [float(row[1]) for row in rows], extra)
 
 
@@ -220,7 +223,7 @@ def sentence_piece(files: TokenizerFiles, name: str) -> Vocabulary:
     """The vocabulary of a SentencePiece model file (unigram or BPE)."""
     from converters.extras import require
 
-    require("train", "sentencepiece", "google.protobuf")
+    require("train", "sentencepiece", "google")
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from sentencepiece import sentencepiece_model_pb2 as pb2
 

@@ -263,6 +263,29 @@ def mt5(folder: Path) -> Path:
     return folder
 
 
+def t5_from_scratch(folder: Path) -> Path:
+    """A unigram of the tokenizers package, without SentencePiece's normaliser."""
+    special = ["<pad>", "</s>", "<unk>", "<cls>", "<ctx>", "<sep>"]
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=400, special_tokens=special, unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+    fast.save_pretrained(folder)
+    random_t5(tokenizer.get_vocab_size(), gated=False).save_pretrained(folder)
+    return folder
+
+
 def t5_of_old(folder: Path) -> Path:
     """As transformers 4 saved it: the SentencePiece model, and no tokenizer.json."""
     t5(folder)

@@ -153,6 +153,18 @@ async def test_a_t5_guard_runs_in_both_dialects(tmp_path: Path) -> None:
         assert output.truncated is False
 
 
+def test_line_breaks_are_blanks_in_vocabularies_without_a_normaliser(tmp_path: Path) -> None:
+    """As `oa-chat train` makes them: a unigram that splits at white space, and no more."""
+    folder = checkpoints.t5_from_scratch(tmp_path / "checkpoint")
+    out, report = converted(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    texts = ["hello\nthere", "hello\t\r\n  there\u3000you\u2028", "hello there"]
+    found = ask(out, "seq2seq", texts).texts
+    assert found == [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+    assert found[0] == found[2]
+    assert not report.failed
+
+
 def test_a_chat_model_has_its_template_and_sampling(tmp_path: Path) -> None:
     folder = checkpoints.llama(tmp_path / "checkpoint")
     general = General(name="Tiny chat", sampling={"temp": 0.5, "top_k": 40}, license="mit")
