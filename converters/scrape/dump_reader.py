@@ -1,10 +1,11 @@
 """The lines of a dump file that may belong to wanted subreddits, with their places.
 
-A line is looked at only by its bytes: the buffer of some 1 MiB is searched for the key
-``"subreddit"`` with a wanted name, and all that is not a match is never decoded or parsed. The
-search cannot be fooled by a text that quotes JSON, because quotes inside a text are escaped; a
-crosspost names the other subreddit too, so whoever parses the line decides. Lines that do not
-begin with a brace or end with one are found on the way, wanted or not.
+A line is looked at only by its bytes; what is not wanted is never decoded or parsed. Its own
+subreddit stands behind the last ``"subreddit":"`` if no brace comes after that but the line's last
+one: then the key is in no inner object. A text that quotes JSON cannot fool this, because quotes
+inside a text are escaped. Where it does not hold, the line is searched for a wanted name in any
+object, a crosspost's too, and whoever parses the line decides. Lines that do not begin with a
+brace or end with one are found on the way, wanted or not.
 """
 
 from __future__ import annotations
@@ -16,15 +17,13 @@ from pathlib import Path
 
 import msgspec
 
-from converters.scrape.unpacking import Gap, Start, unpack
+from converters.scrape.unpacking import Gap, Start, unpack_from
 
-_CHUNK = 2**20
-"""Bytes that are searched at a time. Measured: 4 MiB, which leave the processor's cache between
-the searches, are 7 % slower, and 256 KiB 13 %."""
 LONGEST = 8 * 2**20
 """Bytes. Reddit's longest records are some hundred kB; a longer line is passed over."""
-_SUSPECT = re.compile(rb'\n(?:(?<!\}\n)|(?!\{"))')
-"""A line's end without a brace on both sides. It begins with a literal, which makes it quick."""
+_READ = 2**20
+_KEY = b'"subreddit":"'
+_BRACES = (ord("{"), ord("}"))
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -64,27 +63,58 @@ class Problem(msgspec.Struct, frozen=True):
 Found = Line | Problem | Place
 
 
-def pattern_of(subreddits: Iterable[str]) -> re.Pattern[bytes] | None:
-    """What to search for; None (every line) for no subreddits. Names are compared without case."""
-    names = sorted({name.lower() for name in subreddits})
-    if not names:
-        return None
-    either = b"|".join(re.escape(name.encode("ascii", "replace")) for name in names)
-    # Searched for is what comes first, up to the first choice. It begins with the rarest letter of
-    # the key, and what stands before that is looked at afterwards: 1.5 times as fast as a
-    # search for the whole key, whose quote is every tenth byte of JSON.
-    return re.compile(rb'breddit"(?<="subreddit")\s*:\s*"(?i:' + either + rb')"')
+class Names:
+    """Subreddits to search for; their names are compared without case."""
+
+    def __init__(self, subreddits: Iterable[str]) -> None:
+        names = sorted({name.lower().encode("ascii", "replace") for name in subreddits})
+        # A search is quickest for what begins with a rare letter: what stands before that is
+        # looked at afterwards.
+        self._anywhere = re.compile(
+            rb'breddit"(?<="subreddit")\s*:\s*"(?i:' + b"|".join(map(re.escape, names)) + rb')"'
+        )
+        self._quoted = tuple(name + b'"' for name in names)
+        self._longest = max(map(len, self._quoted), default=0)
+        self._first = frozenset(b"".join(name[:1] + name[:1].upper() for name in names))
+
+    def lines(self, text: bytes) -> Iterator[tuple[int, int]]:
+        """Begin and end of the lines in `text` that may be wanted or are in no braces.
+
+        Every line of `text` ends with a newline.
+        """
+        find, rfind = text.find, text.rfind
+        brace, last = _BRACES
+        first = self._first
+        start, size = 0, len(text)
+        while start < size:
+            end = find(b"\n", start)
+            key = rfind(_KEY, start, end)
+            if key > start and text[start] == brace and find(last, key, end) == end - 1:
+                name = key + len(_KEY)
+                if text[name] in first and self._is_wanted(text, name):
+                    yield start, end
+            elif not is_sound(text[start:end]) or self._anywhere.search(text, start, end):
+                yield start, end
+            start = end + 1
+
+    def _is_wanted(self, text: bytes, name: int) -> bool:
+        return text[name : name + self._longest].lower().startswith(self._quoted)
 
 
 class LineReader:
     """Reads one file once, from a place."""
 
-    def __init__(self, path: Path, wanted: re.Pattern[bytes] | None) -> None:
+    def __init__(self, path: Path, subreddits: Iterable[str]) -> None:
+        """For no subreddits, every line is handed out."""
         self._path = path
-        self._wanted = wanted
-        self._buffer = bytearray()
+        self.packed = 0
+        """Byte of the file up to which it was read."""
+        names = tuple(subreddits)
+        self._names = Names(names) if names else None
+        self._rest = bytearray()
+        """Of a line whose end has not come yet."""
         self._base = 0
-        """Byte of the text at which the buffer begins."""
+        """Byte of the text at which that line begins."""
         self._long = 0
         """Bytes so far of a line that is too long, or 0."""
         self._starts: list[tuple[int, int]] = []
@@ -94,43 +124,51 @@ class LineReader:
         """Lines and problems in order; a Place says that all before it were handed out."""
         self._base = place.frame
         to_skip = place.text - place.frame
-        limit = _CHUNK
-        for event in unpack(self._path, place.file):
-            match event:
-                case Start(offset):
-                    self._starts.append((self._base + len(self._buffer) + self._long, offset))
-                case Gap():
-                    yield from self._gap(event)
-                    limit = _CHUNK
-                case piece:
-                    if to_skip:
-                        passed = min(to_skip, len(piece))
-                        to_skip -= passed
-                        self._base += passed
-                        piece = piece[passed:]
-                    yield from self._take(piece)
-                    if len(self._buffer) >= limit:
-                        yield from self._cut()
-                        # A line goes on beyond the buffer: it is searched again a chunk later.
-                        limit = _CHUNK + len(self._buffer)
+        with self._path.open("rb", _READ) as file:
+            file.seek(place.file)
+            for event in unpack_from(file, self._path.name):
+                self.packed = file.tell()
+                match event:
+                    case Start(offset):
+                        self._starts.append((self._base + len(self._rest) + self._long, offset))
+                    case Gap():
+                        yield from self._gap(event)
+                    case piece:
+                        if to_skip:
+                            passed = min(to_skip, len(piece))
+                            to_skip -= passed
+                            self._base += passed
+                            piece = piece[passed:]
+                        yield from self._take(piece)
         if self._long:
             yield self._end_of_long(0)
-        if self._buffer:
-            self._buffer += b"\n"
-            yield from self._search(len(self._buffer))
-            self._base += len(self._buffer) - 1
+        if self._rest:
+            size = len(self._rest)
+            yield from self._lines(bytes(self._rest) + b"\n")
+            self._base += size
         yield self._place()
 
     def _take(self, piece: bytes) -> Iterator[Found]:
-        """Put a piece into the buffer, unless it belongs to a line that is too long."""
-        if self._long:
-            end = piece.find(b"\n")
-            if end < 0:
+        """Hand out the lines that end in a piece, and keep what comes behind them."""
+        end = piece.rfind(b"\n") + 1
+        if not end:
+            if self._long:
                 self._long += len(piece)
-                return
-            yield self._end_of_long(end + 1)
-            piece = piece[end + 1 :]
-        self._buffer += piece
+            else:
+                self._rest += piece
+        else:
+            begin = 0
+            if self._long:
+                begin = piece.find(b"\n") + 1
+                yield self._end_of_long(begin)
+            text = b"".join((self._rest, memoryview(piece)[begin:end]))
+            yield from self._lines(text)
+            self._base += len(text)
+            self._rest = bytearray(piece[end:])
+            yield self._place()
+        if len(self._rest) > LONGEST:
+            self._long = len(self._rest)
+            self._rest.clear()
 
     def _end_of_long(self, more: int) -> Problem:
         length = self._long + more
@@ -140,25 +178,12 @@ class LineReader:
         return told
 
     def _gap(self, gap: Gap) -> Iterator[Found]:
-        """Hand out the whole lines before the gap; a line that it cut in two is lost with it."""
-        yield from self._cut()
+        """Tell of a gap; a line that it cuts in two is lost with it."""
         if self._long:
             yield self._end_of_long(0)
-        self._base += len(self._buffer)
-        self._buffer.clear()
+        self._base += len(self._rest)
+        self._rest.clear()
         yield Problem(self._base, gap.reason, gap.offset)
-
-    def _cut(self) -> Iterator[Found]:
-        """What is in the buffer's whole lines; the rest of it stays."""
-        end = self._buffer.rfind(b"\n") + 1
-        if end:
-            yield from self._search(end)
-            del self._buffer[:end]
-            self._base += end
-            yield self._place()
-        if len(self._buffer) > LONGEST:
-            self._long = len(self._buffer)
-            self._buffer.clear()
 
     def _place(self) -> Place:
         while len(self._starts) > 1 and self._starts[1][0] <= self._base:
@@ -166,54 +191,29 @@ class LineReader:
         text, file = self._starts[0] if self._starts else (0, 0)
         return Place(self._base, file, text)
 
-    def _search(self, end: int) -> list[Line | Problem]:
-        broken = self._broken(end)
-        if self._wanted is None:
-            found = self._all_lines(end)
-        else:
-            found = self._wanted_lines(self._wanted, end)
-        if not broken:
-            return list(found)
-        told: list[Line | Problem] = [
-            Problem(self._base + start, f"no whole line of JSON: {_shown(self._line(start))}")
-            for start in broken
-        ]
-        sound = [line for line in found if line.text - self._base not in broken]
-        return sorted([*told, *sound], key=lambda item: item.text)
-
-    def _wanted_lines(self, wanted: re.Pattern[bytes], end: int) -> Iterator[Line]:
-        buffer = self._buffer
-        after = 0
-        for start in [match.start() for match in wanted.finditer(buffer, 0, end)]:
-            if start < after:
-                continue
-            first = buffer.rfind(b"\n", 0, start) + 1
-            after = buffer.index(b"\n", start) + 1
-            yield Line(self._base + first, bytes(buffer[first : after - 1]))
-
-    def _all_lines(self, end: int) -> Iterator[Line]:
-        start = 0
-        for data in bytes(self._buffer[: end - 1]).split(b"\n"):
-            if data and not data.isspace():
-                yield Line(self._base + start, data)
-            start += len(data) + 1
-
-    def _broken(self, end: int) -> set[int]:
-        """Where lines begin that are neither empty nor in braces."""
-        suspects = [match.start() for match in _SUSPECT.finditer(self._buffer, 0, end - 1)]
-        starts = {start for at in suspects for start in (self._line_start(at), at + 1)}
-        # The ends of the buffer have a neighbour on one side only.
-        starts |= {0, self._line_start(end - 1)}
-        return {start for start in starts if not _is_sound(self._line(start))}
-
-    def _line_start(self, end: int) -> int:
-        return self._buffer.rfind(b"\n", 0, end) + 1
-
-    def _line(self, start: int) -> bytes:
-        return bytes(self._buffer[start : self._buffer.index(b"\n", start)])
+    def _lines(self, text: bytes) -> Iterator[Line | Problem]:
+        """What is to be handed out of whole lines that begin at the base."""
+        for start, end in self._names.lines(text) if self._names else _all_lines(text):
+            line = text[start:end]
+            if is_sound(line):
+                yield Line(self._base + start, line)
+            else:
+                reason = f"no whole line of JSON: {_shown(line)}"
+                yield Problem(self._base + start, reason)
 
 
-def _is_sound(line: bytes) -> bool:
+def _all_lines(text: bytes) -> Iterator[tuple[int, int]]:
+    """Begin and end of the lines that are not blank."""
+    start = 0
+    for line in text.split(b"\n"):
+        end = start + len(line)
+        if line and not line.isspace():
+            yield start, end
+        start = end + 1
+
+
+def is_sound(line: bytes) -> bool:
+    """Whether a line is in braces, or blank."""
     bare = line.strip()
     return not bare or (bare.startswith(b"{") and bare.endswith(b"}"))
 

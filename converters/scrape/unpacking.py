@@ -47,17 +47,23 @@ class Gap:
 Event = Start | Gap | bytes
 
 
-def unpack(path: Path, start: int = 0) -> Iterator[Event]:
-    """The file's pieces from `start`, the offset of a Start (or 0). Pieces are never empty."""
-    name = path.name.lower()
+def unpack(path: Path) -> Iterator[Event]:
+    """The pieces of a file from its beginning. Pieces are never empty."""
     with path.open("rb", _SEARCHED) as file:
-        file.seek(start)
-        if name.endswith(".zst"):
-            yield from _zstd(file)
-        elif name.endswith(".gz"):
-            yield from _gzip(file)
-        else:
-            yield from _plain(file)
+        yield from unpack_from(file, path.name)
+
+
+def unpack_from(file: IO[bytes], name: str) -> Iterator[Event]:
+    """The pieces of a file of this name, from where it stands: at 0, or the offset of a Start.
+
+    Pieces are never empty. `file` stands about where its bytes were used up.
+    """
+    if name.lower().endswith(".zst"):
+        yield from _zstd(file)
+    elif name.lower().endswith(".gz"):
+        yield from _gzip(file)
+    else:
+        yield from _plain(file)
 
 
 def _plain(file: IO[bytes]) -> Iterator[Event]:
@@ -150,8 +156,11 @@ def _zstd(file: IO[bytes]) -> Iterator[Event]:
             while piece := reader.read1(_PIECE):
                 yield piece
         except zstandard.ZstdError as error:
-            yield Gap(frame.offset, f"a zstd block is broken ({_said(error)})")
+            broken = frame.offset
             _after_damage(file, frame)
+            yield Gap(
+                broken, f"a zstd block is broken ({_said(error)}){_lost(file, broken, 'frame')}"
+            )
             continue
         if frame.truncated:
             yield Gap(file.tell(), "the file is cut off")
@@ -167,6 +176,18 @@ def _after_damage(file: IO[bytes], frame: _Frame) -> None:
     file.seek(landed)
     if frame.truncated or (magic and magic != _ZSTD and not _is_skippable(magic)):
         _find(file, _ZSTD, broken + 1)
+
+
+def _lost(file: IO[bytes], broken: int, unit: str) -> str:
+    """What damage costs, as `file` is where reading goes on now."""
+    next_ = file.tell()
+    is_end = not file.read(1)
+    file.seek(next_)
+    until = "end of the file" if is_end else f"next {unit}"
+    return (
+        f"; what follows in its {unit} cannot be read without it: "
+        f"{next_ - broken:,} bytes, up to the {until}"
+    )
 
 
 def _is_skippable(magic: bytes) -> bool:
@@ -209,8 +230,8 @@ def _member(file: IO[bytes]) -> Iterator[Event]:
         try:
             piece = decoder.decompress(packed, _PIECE)
         except zlib.error as error:
-            yield Gap(fed, f"a gzip member is broken ({error})")
             _find(file, _GZIP, fed + 1)
+            yield Gap(fed, f"a gzip member is broken ({error}){_lost(file, fed, 'member')}")
             return
         if piece:
             yield piece

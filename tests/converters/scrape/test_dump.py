@@ -88,7 +88,7 @@ def test_drops_are_counted_by_reason(tmp_path: Path, capsys: pytest.CaptureFixtu
         submission(56, created_utc=1577836800.0),
         submission(57, title="Slugs", selftext="in my beds tonight, how many are there"),
         submission(58, title="Wer frisst den Salat? lettuce", selftext="Wer frisst den nur?"),
-        {"crosspost_parent_list": [submission(9)]} | submission(59, subreddit="Cooking"),
+        submission(59, subreddit="Cooking") | {"crosspost_parent_list": [submission(9)]},
     ]
     file = write(tmp_path, "RS_2019-01.zst", lines(rows))
     out = tmp_path / "out.jsonl"
@@ -96,11 +96,9 @@ def test_drops_are_counted_by_reason(tmp_path: Path, capsys: pytest.CaptureFixtu
     options += ["--after", "2019-01-01", "--before", "2020-01-01"]
     options += ["--match", "(?i)lettuce", "--language", "en"]
     assert _run(file, "--out", out, *options) == 0
-    counted = dict.fromkeys(
-        ["language", "match", "over_18", "score", "subreddit"], 1
-    ) | {"date": 2, "deleted": 2}  # fmt: skip
+    counted = {"date": 2, "deleted": 2, "language": 1, "match": 1, "over_18": 1, "score": 1}
     said = capsys.readouterr().err.splitlines()
-    assert said == [f"dropped, {reason}: {counted[reason]}" for reason in sorted(counted)]
+    assert said == [f"dropped, {reason}: {count}" for reason, count in counted.items()]
     (row,) = _rows(out)
     assert (row["id"], row["lang"]) == ("t3_s0050", "en")
 

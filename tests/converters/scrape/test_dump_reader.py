@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from converters.scrape.dump_reader import LONGEST, Line, LineReader, Place, Problem, pattern_of
+from converters.scrape.dump_reader import LONGEST, Line, LineReader, Place, Problem
 from tests.converters.scrape.dump_files import blocks_of, broken, frame, line, lines, submission
 
 
 def _read(
     path: Path, *names: str, place: Place | None = None
 ) -> tuple[list[Line], list[Problem], list[Place]]:
-    found = list(LineReader(path, pattern_of(names)).read(place or Place()))
+    found = list(LineReader(path, names).read(place or Place()))
     return (
         [item for item in found if isinstance(item, Line)],
         [item for item in found if isinstance(item, Problem)],
@@ -64,12 +66,61 @@ def test_a_text_that_quotes_json_is_not_taken_for_a_key(tmp_path: Path) -> None:
     assert _read(_file(tmp_path, line(quoting)), "gardening")[0] == []
 
 
-def test_a_crosspost_is_handed_on_for_its_reader_to_decide(tmp_path: Path) -> None:
-    parent = {"crosspost_parent_list": [submission(9)]}
-    path = _file(tmp_path, line(parent | submission(1, subreddit="Cooking")))
-    assert len(_read(path, "gardening")[0]) == 1
-    path.write_bytes(line(parent | submission(1)))
-    assert len(_read(path, "gardening")[0]) == 1
+_OTHER = submission(9, subreddit="Cooking")
+
+
+@pytest.mark.parametrize("asked", ["gardening", "cooking"])
+def test_a_crosspost_is_of_the_subreddit_that_it_is_in(tmp_path: Path, asked: str) -> None:
+    parent = {"crosspost_parent_list": [_OTHER]}
+    path = _file(tmp_path, line(parent | submission(1)))
+    assert len(_read(path, asked)[0]) == (asked == "gardening")
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        {"crosspost_parent_list": [_OTHER]},
+        {"zzz": '}]} and "quotes": {'},
+        {"crosspost_parent_list": [_OTHER | {"title": "{"}]},
+        {"media": {"type": "image"}},
+    ],
+)
+def test_what_cannot_be_told_apart_is_handed_on_for_its_reader_to_decide(
+    tmp_path: Path, behind: dict[str, Any]
+) -> None:
+    path = _file(
+        tmp_path, line(submission(1) | behind), line(submission(2, subreddit="x") | behind)
+    )
+    assert _ids(_read(path, "gardening")[0]) == ["s0001"]
+    inside = "crosspost_parent_list" in behind
+    assert _ids(_read(path, "COOKING")[0]) == (["s0001", "s0002"] if inside else [])
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,", " :\t")])
+@pytest.mark.parametrize("size", [1, 7, 999, 2**17])
+def test_it_finds_what_parsing_every_line_finds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, separators: tuple[str, str], size: int
+) -> None:
+    """Rows in many orders of their keys, with all that could mislead, in pieces of every size."""
+    chance = random.Random(size)
+    texts = ["{", "}", '"subreddit":"Gardening"', '{"subreddit":"gardening"}', "\\", '\\"', "b\n"]
+    made = []
+    for number in range(300):
+        name = chance.choice(["Gardening", "gardening", "Garden", "GardeningX", "Cooking", ""])
+        row = submission(number, subreddit=name, title="".join(chance.choices(texts, k=3)))
+        row |= {"selftext": chance.choice(texts), "crosspost_parent_list": [_OTHER]}
+        if chance.random() < 0.5:
+            row["subreddit_detail"] = {"subreddit": "Gardening"}
+        keys = chance.sample(sorted(row), len(row))
+        made.append({key: row[key] for key in keys})
+    text = "".join(json.dumps(row, separators=separators) + "\n" for row in made)
+    monkeypatch.setattr("converters.scrape.unpacking._PLAIN", size)
+    found, problems, _ = _read(_file(tmp_path, text.encode()), "gardening")
+    assert problems == []
+    wanted = {row["id"] for row in made if row["subreddit"].lower() == "gardening"}
+    own = [row for item in found if (row := json.loads(item.data))["id"] in wanted]
+    assert [row["id"] for row in own] == [row["id"] for row in made if row["id"] in wanted]
+    assert len(found) < 300
 
 
 def test_several_names_and_no_name(tmp_path: Path) -> None:
@@ -117,7 +168,7 @@ def test_a_line_of_100_mb_is_passed_over_in_little_memory(tmp_path: Path) -> Non
     used = psutil.Process().memory_info().rss
     most = used
     found, problems = [], []
-    for item in LineReader(path, pattern_of(["gardening"])).read(Place()):
+    for item in LineReader(path, ["gardening"]).read(Place()):
         most = max(most, psutil.Process().memory_info().rss)
         match item:
             case Line():
@@ -185,7 +236,7 @@ def test_reading_goes_on_at_every_place_without_loss_or_doubles(
     whole, _, places = _read(path, "gardening")
     assert len(whole) == 12_000
     assert len(places) >= 3
-    for place in places:
+    for place in [*places[:: len(places) // 5], places[-1]]:
         rest, problems, _ = _read(path, "gardening", place=place)
         assert problems == []
         assert rest == [item for item in whole if item.text >= place.text]

@@ -5,20 +5,27 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from converters.scrape.unpacking import Gap, Start, unpack
+from converters.scrape.unpacking import Event, Gap, Start, unpack_from
 from tests.converters.scrape.dump_files import blocks_of, broken, frame, lines, submission
 
 _TEXT = lines(submission(number) for number in range(600))
 _OTHER = lines(submission(number) for number in range(600, 1200))
 
 
+def _events(path: Path, start: int = 0) -> Iterator[Event]:
+    with path.open("rb") as file:
+        file.seek(start)
+        yield from unpack_from(file, path.name)
+
+
 def _read(path: Path, start: int = 0) -> tuple[bytes, list[Gap], list[int]]:
-    events = list(unpack(path, start))
+    events = list(_events(path, start))
     text = b"".join(event for event in events if isinstance(event, bytes))
     gaps = [event for event in events if isinstance(event, Gap)]
     return text, gaps, [event.offset for event in events if isinstance(event, Start)]
@@ -39,7 +46,7 @@ def test_a_long_window_that_others_refuse_is_read(path: Path) -> None:
 def test_pieces_stay_small_however_much_a_block_unpacks_to(path: Path) -> None:
     path.write_bytes(frame(b"a" * 50_000_000))
     assert path.stat().st_size < 10_000
-    sizes = [len(event) for event in unpack(path) if isinstance(event, bytes)]
+    sizes = [len(event) for event in _events(path) if isinstance(event, bytes)]
     assert sum(sizes) == 50_000_000
     assert max(sizes) <= 2**17
 
@@ -65,8 +72,19 @@ def test_a_broken_block_costs_the_rest_of_its_frame_only(path: Path) -> None:
     text, (gap,), starts = _read(path)
     assert text == _TEXT[: 2 * 2**17] + _OTHER
     assert gap.offset == at
-    assert "broken" in gap.reason
+    assert gap.reason.startswith("a zstd block is broken (")
+    lost = f"without it: {len(first) - at:,} bytes, up to the next frame"
+    assert gap.reason.endswith(f"; what follows in its frame cannot be read {lost}")
     assert starts == [0, len(first)]
+
+
+def test_a_broken_block_of_the_only_frame_costs_the_rest_of_the_file(path: Path) -> None:
+    packed = frame(_TEXT)
+    at = blocks_of(packed)[1][0]
+    path.write_bytes(broken(packed, at + 20))
+    text, (gap,), _ = _read(path)
+    assert text == _TEXT[: 2**17]
+    assert gap.reason.endswith(f" {len(packed) - at:,} bytes, up to the end of the file")
 
 
 def test_where_the_sizes_of_blocks_lead_nowhere_the_next_frame_is_searched(path: Path) -> None:
@@ -134,7 +152,8 @@ def test_a_broken_gzip_member_is_told_and_the_next_is_read(packed_path: Path) ->
     assert text.endswith(_OTHER)
     assert len(kept) > 10_000
     assert _TEXT.startswith(kept[:10_000])
-    assert "broken" in gaps[0].reason
+    assert gaps[0].reason.startswith("a gzip member is broken (")
+    assert gaps[0].reason.endswith(" bytes, up to the next member")
     assert abs(gaps[0].offset - middle) < len(first) // 2 + 1
     assert starts[-1] == len(first)
 
