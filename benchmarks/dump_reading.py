@@ -109,7 +109,7 @@ def _ours(path: Path) -> int:
         out = Path(folder) / "out.jsonl"
         filters = Filters(subreddits=(WANTED,))
         job = DumpJob(files=(path,), out=out, format="jsonl", filters=filters)
-        return collect(job, lambda _text, _kept: None).records
+        return collect(job, lambda _text, _kept: None).count
 
 
 def _plain(path: Path) -> int:

@@ -14,7 +14,7 @@ import msgspec
 
 from converters.errors import SourceError
 from converters.scrape.arctic_api import FULL, ArcticApi, What
-from converters.scrape.posts import Post
+from converters.scrape.posts import Post, top
 from converters.scrape.spool import Spool
 from converters.scrape.things import author_of, fullname, new_salt, post_of
 from converters.scrape.ticker import Ticker
@@ -88,6 +88,16 @@ class Collector:
         if job.hash_authors and not self._place.salt:
             self._place.salt = new_salt()
         self._author = author_of(self._place.salt)
+
+    def problems(self) -> list[str]:
+        """What is missing, in lines for people."""
+        return [
+            *(f"The archive has nothing of: {what}." for what in self._place.empty),
+            *(
+                f"Second {second} holds more than the archive shows at once."
+                for second in self._place.crowded
+            ),
+        ]
 
     def collect(self) -> Place:
         """Collect what is not there yet; the place at the end. The spool is not finished.
@@ -203,8 +213,9 @@ class Collector:
             for row in answers
             if (answer := post_of(row, self._author, "arctic", escaped=True))
             and answer.parent == post.id
+            and not row.get("stickied")
         ]
-        best = sorted(found, key=lambda answer: -answer.score)[: self._job.comments]
+        best = top(found, self._job.comments)
         return msgspec.structs.replace(post, comments=best)
 
 

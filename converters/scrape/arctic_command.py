@@ -97,14 +97,10 @@ def _collect(job: Job, said: dict[str, Any]) -> int:
         api = ArcticApi(job.base, pace)
         with Spool(out, job.described(), form) as spool:
             if spool.done:
-                click.echo(f"{out} is complete: {spool.count} records.")
-                return 0
+                return options.done_before(out, spool)
             with options.kept_when_interrupted(ticker.note):
-                place = Collector(api, spool, job, ticker).collect()
-                spool.finish()
-    click.echo(f"{out}: {spool.count} records; {place.left_out} were deleted or removed.")
-    for what in place.empty:
-        click.echo(f"The archive has nothing of: {what}.", err=True)
-    for second in place.crowded:
-        click.echo(f"Second {second} holds more than the archive shows at once.", err=True)
-    return 1 if place.empty or place.crowded else 0
+                collector = Collector(api, spool, job, ticker)
+                place = collector.collect()
+                spool.finish(collector.problems())
+    said_at_end = f"{spool.count} records; {place.left_out} were deleted or removed."
+    return options.told_at_end(f"{out}: {said_at_end}", spool.problems)

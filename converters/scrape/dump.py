@@ -27,6 +27,8 @@ from converters.scrape.filters import Filters, Sieve
 from converters.scrape.formats import Format
 from converters.scrape.spool import Spool
 
+_SHOWN = 20
+"""Problems of a file that are told one by one."""
 SUFFIXES = (".zst", ".jsonl", ".ndjson", ".json", ".gz")
 
 
@@ -48,16 +50,14 @@ class DumpJob:
 class Outcome:
     """What came of it."""
 
-    records: int
+    count: int
+    """Records."""
     done_before: bool = False
     reports: list[FileReport] = field(default_factory=list)
     """Of each file, in the job's order."""
+    problems: list[str] = field(default_factory=list)
+    """What could not be read, in lines for people."""
     doubles: int = 0
-
-    @property
-    def damaged(self) -> int:
-        """Lines and frames that could not be read."""
-        return sum(report.damaged for report in self.reports)
 
     def drops(self) -> dict[str, int]:
         """How many records were dropped, by reason."""
@@ -83,7 +83,7 @@ def collect(job: DumpJob, progress: Progress) -> Outcome:
         if spool.done:
             spool.finish()
             shutil.rmtree(work, ignore_errors=True)
-            return Outcome(spool.count, done_before=True)
+            return Outcome(spool.count, done_before=True, problems=spool.problems)
         if not spool.cursor:  # what lies there is of a job that was given up
             shutil.rmtree(work, ignore_errors=True)
         salt = _salt(spool, job)
@@ -100,9 +100,21 @@ def collect(job: DumpJob, progress: Progress) -> Outcome:
         ]
         reports = read_files(jobs, job.workers, _Sum(progress).told)
         doubles = merge([Path(file.part) for file in jobs], job.comments, spool, salt)
-        spool.finish()
+        problems = [
+            line
+            for path, report in zip(job.files, reports, strict=True)
+            for line in _problems(path, report)
+        ]
+        spool.finish(problems)
         shutil.rmtree(work)
-        return Outcome(spool.count, False, reports, doubles)
+        return Outcome(spool.count, False, reports, problems, doubles)
+
+
+def _problems(path: Path, report: FileReport) -> list[str]:
+    lines = [f"{path.name}, {problem}" for problem in report.problems[:_SHOWN]]
+    if report.damaged > len(lines):
+        lines.append(f"{path.name}: {report.damaged - len(lines)} more of this kind")
+    return lines
 
 
 def _size_of(path: Path) -> int:

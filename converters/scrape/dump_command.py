@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from converters.scrape import options
+
 if TYPE_CHECKING:
     from converters.scrape.dump import Outcome
-    from converters.scrape.dump_file import FileReport
-
 _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
-_SHOWN = 20
-"""Problems of a file that are printed one by one."""
 
 
 @click.command()
@@ -76,8 +74,7 @@ def dump(
             ticker.at(f"{text / 1e6:,.0f} MB read ({text / 1e6 / seconds:.0f} MB/s), {kept} kept")
 
         outcome = collect(job, progress)
-    _print(outcome, files, out)
-    context.exit(1 if outcome.damaged else 0)
+    context.exit(_print(outcome, out))
 
 
 def _filters(said: dict[str, Any]) -> Any:
@@ -102,23 +99,10 @@ def _bare(name: str) -> str:
     return name.strip().strip("/").lower().removeprefix("r/")
 
 
-def _print(outcome: Outcome, files: tuple[Path, ...], out: Path) -> None:
+def _print(outcome: Outcome, out: Path) -> int:
     """The result to standard output; what was dropped or broken to standard error."""
-    from oa_chat.printable import printable
-
     if outcome.done_before:
-        click.echo(printable(f"{out}: {outcome.records} records, complete since an earlier run."))
-        return
+        return options.done_before(out, outcome)
     for reason, count in outcome.drops().items():
         click.echo(f"dropped, {reason}: {count}", err=True)
-    for path, report in zip(files, outcome.reports, strict=True):
-        for line in _problems(path, report):
-            click.echo(printable(line), err=True)
-    click.echo(printable(f"{out}: {outcome.records} records."))
-
-
-def _problems(path: Path, report: FileReport) -> list[str]:
-    lines = [f"{path.name}, {problem}" for problem in report.problems[:_SHOWN]]
-    if report.damaged > len(lines):
-        lines.append(f"{path.name}: {report.damaged - len(lines)} more of this kind")
-    return lines
+    return options.told_at_end(f"{out}: {outcome.count} records.", outcome.problems)

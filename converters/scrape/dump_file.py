@@ -15,7 +15,7 @@ import msgspec
 
 from converters.provenance import replacing
 from converters.scrape.dump_reader import Line, LineReader, Place, Problem
-from converters.scrape.dump_records import NotARecord, post_of, row_of, was_deleted
+from converters.scrape.dump_records import NotARecord, is_pinned, post_of, row_of, was_deleted
 from converters.scrape.filters import Filters, Sieve
 from converters.scrape.posts import Post
 from converters.scrape.spool import Spool
@@ -145,7 +145,12 @@ class _FileRun:
             report.drop("deleted")
             return
         if self._job.join and post.kind == "comment":
-            self._page.append(post)
+            if is_pinned(row):
+                report.drop("pinned")
+            elif post.parent not in ("", post.thread):
+                report.drop("answer to a comment")
+            else:
+                self._page.append(post)
             return
         if reason := self._sieve.check(post):
             report.drop(reason)

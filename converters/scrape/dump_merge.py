@@ -6,15 +6,14 @@ their own. Only ids, scores and places are held in memory; the texts stay in the
 
 from __future__ import annotations
 
-import heapq
+import bisect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
-from converters.scrape.posts import Kind, Post
+from converters.scrape.posts import Kind, Post, rank
 from converters.scrape.spool import Spool
 
 _PAGE = 2000
@@ -38,17 +37,10 @@ class _Brief(msgspec.Struct):
     thread: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Ranked:
-    """A comment's rank: a higher score is better, then an older one, then the smaller id."""
-
-    score: int
-    newness: int
-    backwards: tuple[int, ...]
-    id: str
-    mark: tuple[int, int, int]
-
-
+_Line = tuple[int, int, int]
+"""A record's place: the number of the file, the byte, the length."""
+_Ranked = tuple[tuple[int, int, str], _Line]
+"""A comment by its rank, and its place."""
 _BRIEF = msgspec.json.Decoder(_Brief)
 _POST = msgspec.json.Decoder(Post)
 
@@ -74,7 +66,7 @@ def merge(parts: Sequence[Path], comments: int, spool: Spool, salt: str) -> int:
             if best is None:
                 page.append(post)
             elif post.kind == "submission":
-                taken = [files.post(*ranked.mark) for ranked in best[post.id]]
+                taken = [files.post(*line) for _, line in best[post.id]]
                 page.append(msgspec.structs.replace(post, comments=taken))
             else:
                 continue
@@ -107,18 +99,12 @@ def _best_comments(parts: Sequence[Path], limit: int) -> dict[str, list[_Ranked]
         if brief.kind != "comment" or ranked is None or brief.id in seen:
             continue
         seen.add(brief.id)
-        backwards = tuple(-ord(letter) for letter in brief.id)
-        entry = _Ranked(brief.score, -brief.created, backwards, brief.id, mark)
-        if len(ranked) < limit:
-            heapq.heappush(ranked, entry)
-        else:
-            heapq.heappushpop(ranked, entry)
-    for ranked in best.values():
-        ranked.sort(reverse=True)
+        bisect.insort(ranked, (rank(brief.score, brief.created, brief.id), mark))
+        del ranked[limit:]
     return best
 
 
-def _briefs(parts: Sequence[Path]) -> Iterator[tuple[tuple[int, int, int], _Brief]]:
+def _briefs(parts: Sequence[Path]) -> Iterator[tuple[_Line, _Brief]]:
     """As much as joining needs of every record, and the file, byte and length of its line."""
     for number, part in enumerate(parts):
         byte = 0

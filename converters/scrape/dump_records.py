@@ -39,6 +39,8 @@ class DumpRow(msgspec.Struct):
     parent_id: _Scalar = None
     removed_by_category: _Scalar = None
     """Reddit's own word on who took it away: "deleted", "moderator", ..."""
+    stickied: _Scalar = None
+    """Of comments: pinned by a moderator."""
     meta: Any = msgspec.field(name="_meta", default=None)
     """Arctic Shift's: what it found when it looked again."""
 
@@ -77,6 +79,11 @@ def was_deleted(row: DumpRow) -> bool:
     return any(deleted(text, author) for text in texts) or (
         bool(row.title) and deleted(_text(row.title), author)
     )
+
+
+def is_pinned(row: DumpRow) -> bool:
+    """Whether a moderator put the comment on top."""
+    return bool(_flag(row.stickied))
 
 
 def post_of(row: DumpRow, source: str, salt: bytes = b"", is_comment: bool | None = None) -> Post:

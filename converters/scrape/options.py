@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
 from converters.scrape.formats import FORMATS
 from oa_chat.errors import UsageError
+from oa_chat.printable import printable
 
 _NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9_][A-Za-z0-9_-]{1,29})/?")
 
@@ -83,6 +84,32 @@ def subreddit_names(said: Sequence[str]) -> tuple[str, ...]:
             raise UsageError(f"{text!r} is no name of a subreddit.", "For example: gardening")
         names.setdefault(match[1].lower(), match[1])
     return tuple(names.values())
+
+
+class _Done(Protocol):
+    @property
+    def count(self) -> int: ...
+    @property
+    def problems(self) -> list[str]: ...
+
+
+def done_before(out: Path, done: _Done) -> int:
+    """Say that an earlier run did the job, and what it missed; the exit code."""
+    line = f"{out}: {done.count} records, complete since an earlier run."
+    if done.problems:
+        line = (
+            f"{out}: {done.count} records, since an earlier run that could not get all. "
+            f"To try again, remove {out.name} and {out.name}.state.json."
+        )
+    return told_at_end(line, done.problems)
+
+
+def told_at_end(line: str, problems: Sequence[str]) -> int:
+    """Print the result and, to standard error, what is missing; the exit code."""
+    for problem in problems:
+        click.echo(printable(problem), err=True)
+    click.echo(printable(line))
+    return 1 if problems else 0
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -76,6 +77,17 @@ def plain(text: str) -> str:
     if "&" not in text:
         return text
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def rank(score: int, created: int, id: str) -> tuple[int, int, str]:
+    """What to sort comments by: a higher score comes first, then what is older, then the id."""
+    return -score, created, id
+
+
+def top(comments: Iterable[Post], limit: int) -> list[Post]:
+    """The first comments by rank, at most `limit`."""
+    ranked = sorted(comments, key=lambda one: rank(one.score, one.created, one.id))
+    return ranked[:limit]
 
 
 def hashed(author: str | None, salt: bytes) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from converters.errors import SourceError
-from converters.scrape.posts import Post
+from converters.scrape.posts import Post, top
 from converters.scrape.reddit_api import RedditApi, Unavailable, things
 from converters.scrape.spool import Spool
 from converters.scrape.things import AuthorOf, author_of, fullname, new_salt, post_of
@@ -90,6 +90,11 @@ class Collector:
         if job.hash_authors and not self._place.salt:
             self._place.salt = new_salt()
         self._author: AuthorOf = author_of(self._place.salt)
+
+    def problems(self) -> list[str]:
+        """What is missing, in lines for people."""
+        failed = self._place.failed.items()
+        return [f"Not read: r/{name}: {reason}." for name, reason in failed]
 
     def collect(self) -> Place:
         """Collect what is not there yet; the place at the end. The spool is not finished.
@@ -222,4 +227,4 @@ class Collector:
             if not child.get("stickied") and child.get("parent_id") == post.id
             if (comment := post_of(child, self._author, "reddit"))
         ]
-        return sorted(found, key=lambda comment: -comment.score)[: self._job.comments]
+        return top(found, self._job.comments)

@@ -88,14 +88,12 @@ def _collect(job: Job, said: dict[str, Any]) -> int:
     credentials = find_credentials(said["site"])
     with Ticker() as ticker, Spool(out, job.described(), form) as spool:
         if spool.done:
-            click.echo(f"{out} is complete: {spool.count} submissions.")
-            return 0
+            return options.done_before(out, spool)
         pace = Pace(ticker.waiting, SystemClock(), tries=said["tries"])
         api = RedditApi(connect(credentials, pace))
         with options.kept_when_interrupted(ticker.note):
-            place = Collector(api, spool, job, ticker).collect()
-            spool.finish()
-    click.echo(f"{out}: {spool.count} submissions; {place.left_out} were deleted or removed.")
-    for name, reason in place.failed.items():
-        click.echo(f"Not read: r/{name}: {reason}.", err=True)
-    return 1 if place.failed else 0
+            collector = Collector(api, spool, job, ticker)
+            place = collector.collect()
+            spool.finish(collector.problems())
+    said_at_end = f"{spool.count} submissions; {place.left_out} were deleted or removed."
+    return options.told_at_end(f"{out}: {said_at_end}", spool.problems)

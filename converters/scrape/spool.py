@@ -37,6 +37,7 @@ class _State(msgspec.Struct, kw_only=True):
     count: int = 0
     bytes: int = 0
     cursor: dict[str, Any] = {}
+    problems: list[str] = []
 
 
 class _Id(msgspec.Struct):
@@ -82,6 +83,11 @@ class Spool:
         """Whether the job was finished before."""
         return self._state.done
 
+    @property
+    def problems(self) -> list[str]:
+        """What the run that finished the job had to say against its completeness."""
+        return self._state.problems
+
     def __contains__(self, id: object) -> bool:
         """Whether a record with this id is there."""
         return id in self._seen
@@ -107,16 +113,21 @@ class Spool:
             self._keep(state)
         self._seen.update(new)
 
-    def finish(self) -> Path:
+    def finish(self, problems: Sequence[str] = ()) -> Path:
         """Write the final file in its format, leave only the state beside it; its path.
 
-        The cursor is not kept: a salt may be in it.
+        `problems`, lines for people, are kept for runs that find the job done. The cursor is not
+        kept: a salt may be in it.
         """
         if not self.done:
             with self._told("written"):
                 with replacing(self.out) as path, self._part.open("rb") as stream:
                     write_as(stream, path, self._format)
-                self._keep(msgspec.structs.replace(self._state, done=True, bytes=0, cursor={}))
+                self._keep(
+                    msgspec.structs.replace(
+                        self._state, done=True, bytes=0, cursor={}, problems=list(problems)
+                    )
+                )
         self.close()
         self._part.unlink(missing_ok=True)
         return self.out
@@ -213,6 +224,8 @@ class Spool:
 
     def _keep(self, state: _State) -> None:
         with replacing(self._file_of_state) as path:
+            if state.cursor:  # there may be a salt in it
+                path.touch(0o600)
             path.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
         if os.name == "posix":  # the renaming itself is durable once the folder is
             folder = os.open(self.out.parent, os.O_RDONLY)
