@@ -18,14 +18,13 @@ from converters.evaluate.judges import GuardJudge, JudgeInfo
 from converters.evaluate.torch_engines import TorchClassifier, TorchEngine, TorchSeq2Seq
 from converters.extras import require
 from converters.provenance import sha256_of
+from oa_chat.engine.own_keys import DEFAULT_MAX_TOKENS
 from oa_chat.errors import ModelUnreadable, WrongModelKind
 from oa_chat.guards.classifier import Classifier
 from oa_chat.guards.family import GuardFamily
 from oa_chat.guards.open_assistant import Dialect, OpenAssistant
 from oa_chat.verdict import LABELS, Severity
 
-_DEFAULT_MAX_TOKENS = 128
-"""As in `oa_chat.engine.classifier`, for checkpoints that do not say."""
 _TWO_SEPARATORS = ("roberta", "xlm-roberta", "camembert")
 _WEIGHTS = (".safetensors", ".json", ".txt", ".model")
 
@@ -67,12 +66,12 @@ def open_checkpoint(folder: Path, threads: int = 0) -> GuardJudge:
 def _classifier(
     folder: Path, config: dict[str, Any], own: GuardConfig, threads: int
 ) -> TorchClassifier:
-    limit = int(config.get("max_position_embeddings") or _DEFAULT_MAX_TOKENS)
+    limit = int(config.get("max_position_embeddings") or DEFAULT_MAX_TOKENS)
     kind = config.get("model_type")
     return TorchClassifier(
         folder,
         threads,
-        max_tokens=own.max_tokens or min(limit, _DEFAULT_MAX_TOKENS),
+        max_tokens=own.max_tokens or min(limit, DEFAULT_MAX_TOKENS),
         temperature=own.temperature,
         separators=2 if kind in _TWO_SEPARATORS else 1,
     )

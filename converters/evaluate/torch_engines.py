@@ -13,17 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from oa_chat.engine import cuts
 from oa_chat.engine.cuts import Ids
-from oa_chat.engine.looks import (
-    LONGEST_PIECE,
-    PIECE_CONTEXT,
-    SHORT,
-    SHORTEST_PIECE,
-    Piece,
-    Plan,
-    Scores,
-)
+from oa_chat.engine.looks import Scores
 from oa_chat.engine.passage_ids import PassageIds
 from oa_chat.engine.protocol import ModelInfo, ModelKind, OnProgress, Output, Passage, Window
 from oa_chat.errors import ModelUnreadable
@@ -117,7 +108,8 @@ class TorchClassifier(TorchEngine):
         """The windows of each passage, as `Engine.classify` gives them."""
         await self.load()
         scores: dict[Ids, Scores] = {}
-        plans = [self._plan(passage) for passage in passages]
+        assert self._ids is not None
+        plans = [self._ids.plan(passage) for passage in passages]
         self._judge((ids for plan in plans for ids in plan.first_look()), scores)
         self._judge((ids for plan in plans for ids in plan.second_look(scores)), scores)
         return [plan.windows(scores) for plan in plans]
@@ -143,21 +135,6 @@ class TorchClassifier(TorchEngine):
             vocabulary,
             self._separators,
         )
-
-    def _plan(self, passage: Passage) -> Plan:
-        """What is judged: the same rule as in `oa_chat.engine.classifier`."""
-        assert self._ids is not None
-        text = self._ids.tokens(passage.text)
-        plan = Plan(text, self._ids.windows(text, passage.context))
-        if len(text.ids) <= min(SHORT, self._max_tokens // 2):
-            return plan
-        longest = min(LONGEST_PIECE, (self._max_tokens - 2) // 2)
-        for sentence in cuts.joined(text.sentences, SHORTEST_PIECE):
-            for start, end in cuts.overlapping(sentence, longest):
-                piece, before = text.ids[start:end], text.ids[max(0, start - PIECE_CONTEXT) : start]
-                look = Piece((start, end), self._ids.join(piece), self._ids.join(piece, before))
-                plan.pieces.append(look)
-        return plan
 
     def _judge(self, texts: Iterator[Ids], scores: dict[Ids, Scores]) -> None:
         import torch

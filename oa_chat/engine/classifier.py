@@ -18,18 +18,9 @@ from oa_chat.engine import cuts
 from oa_chat.engine.cuts import Ids
 from oa_chat.engine.encoder import MEAN, RANK, Encoder
 from oa_chat.engine.gguf_header import GgufHeader, require_kind
-from oa_chat.engine.looks import (
-    LEAST_CONTEXT,
-    LONGEST_PIECE,
-    PIECE_CONTEXT,
-    SHORT,
-    SHORTEST_PIECE,
-    Piece,
-    Plan,
-    Scores,
-)
+from oa_chat.engine.looks import LEAST_CONTEXT, Scores
 from oa_chat.engine.native import Model, choose_threads, lib, open_model
-from oa_chat.engine.own_keys import OwnKeys, own_keys
+from oa_chat.engine.own_keys import DEFAULT_MAX_TOKENS, OwnKeys, own_keys
 from oa_chat.engine.passage_ids import PassageIds
 from oa_chat.engine.protocol import (
     Classified,
@@ -39,16 +30,11 @@ from oa_chat.engine.protocol import (
     Load,
     ModelInfo,
     OnProgress,
-    Passage,
     Progress,
     Request,
 )
 from oa_chat.engine.runner import Cancelled, Emit
 from oa_chat.errors import EngineError, ModelError, WrongModelKind
-
-_DEFAULT_MAX_TOKENS = 128
-"""For files that do not say how long their training texts were: guards are trained on short texts
-and are unreliable beyond, whatever the architecture allows (512 for BERT)."""
 
 
 def load(request: Load, emit: Emit) -> Classifier:
@@ -178,23 +164,10 @@ class Classifier:
                 scores.update(zip(batch, rows, strict=True))
                 emit(Progress(id=request.id, stage="classify", done=len(scores), total=total))
 
-        plans = [self._plan(passage) for passage in request.passages]
+        plans = [self._ids.plan(passage) for passage in request.passages]
         judge(ids for plan in plans for ids in plan.first_look())
         judge(ids for plan in plans for ids in plan.second_look(scores))
         return Classified(id=request.id, windows=[plan.windows(scores) for plan in plans])
-
-    def _plan(self, passage: Passage) -> Plan:
-        text = self._ids.tokens(passage.text)
-        plan = Plan(text, self._ids.windows(text, passage.context))
-        if len(text.ids) <= min(SHORT, self._max_tokens // 2):
-            return plan
-        longest = min(LONGEST_PIECE, (self._max_tokens - 2) // 2)
-        for sentence in cuts.joined(text.sentences, SHORTEST_PIECE):
-            for start, end in cuts.overlapping(sentence, longest):
-                piece, before = text.ids[start:end], text.ids[max(0, start - PIECE_CONTEXT) : start]
-                look = Piece((start, end), self._ids.join(piece), self._ids.join(piece, before))
-                plan.pieces.append(look)
-        return plan
 
 
 def _require_head(header: GgufHeader) -> None:
@@ -220,7 +193,7 @@ def _labels(model: Model) -> list[str]:
 
 def _max_tokens(model: Model, own: OwnKeys, wanted: int) -> int:
     trained = model.trained_context
-    limit = own.max_tokens or min(trained, _DEFAULT_MAX_TOKENS)
+    limit = own.max_tokens or min(trained, DEFAULT_MAX_TOKENS)
     return max(LEAST_CONTEXT, min(limit, wanted or limit, trained))
 
 

@@ -27,7 +27,7 @@ What a label means is not known here: "unlike" is another most probable label.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from oa_chat.engine import cuts
@@ -99,6 +99,24 @@ class Plan:
             nearest = min(known, key=lambda row: math.dist(row, alone))
             if _top(nearest) != _top(alone):
                 yield piece, nearest
+
+
+def plan(
+    text: cuts.Tokens,
+    wholes: list[tuple[cuts.Span, Ids]],
+    join: Callable[[Sequence[int], Sequence[int]], Ids],
+    max_tokens: int,
+) -> Plan:
+    """The plan for a text whose windows are `wholes`; `join` makes an input of text and context."""
+    found = Plan(text, wholes)
+    if len(text.ids) <= min(SHORT, max_tokens // 2):
+        return found
+    longest = min(LONGEST_PIECE, (max_tokens - 2) // 2)
+    for sentence in cuts.joined(text.sentences, SHORTEST_PIECE):
+        for start, end in cuts.overlapping(sentence, longest):
+            piece, before = text.ids[start:end], text.ids[max(0, start - PIECE_CONTEXT) : start]
+            found.pieces.append(Piece((start, end), join(piece, ()), join(piece, before)))
+    return found
 
 
 def _mean(*rows: Scores) -> Scores:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from oa_chat.engine.gguf_header import GgufHeader
 
+DEFAULT_MAX_TOKENS = 128
+"""For files that do not say how long their training texts were: guards are trained on short texts
+and are unreliable beyond, whatever the architecture allows (512 for BERT)."""
 _UNVERIFIED = "This file was converted with --no-verify: nobody has compared it with its original."
 
 

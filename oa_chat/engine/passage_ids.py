@@ -14,7 +14,8 @@ from typing import Protocol
 
 from oa_chat.engine import cuts
 from oa_chat.engine.cuts import Ids
-from oa_chat.engine.looks import LEAST_CONTEXT
+from oa_chat.engine.looks import LEAST_CONTEXT, Plan, plan
+from oa_chat.engine.protocol import Passage
 
 _CONTEXT_CHARACTERS = 32
 """Read for each token of context that fits: longer tokens are rare, and cutting one is harmless."""
@@ -81,3 +82,8 @@ class PassageIds:
         if len(spans) == 1:
             return [(spans[0], self.join(text.ids, self.newest(context, count)))]
         return [(span, self.join(text.ids[slice(*span)])) for span in spans]
+
+    def plan(self, passage: Passage) -> Plan:
+        """What is judged for a passage, as inputs."""
+        text = self.tokens(passage.text)
+        return plan(text, self.windows(text, passage.context), self.join, self.max_tokens)

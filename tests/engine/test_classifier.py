@@ -78,7 +78,7 @@ class Local:
 
     def tokens(self, text: str, context: str = "") -> list[list[int]]:
         """What the model is given at first for a text."""
-        return [list(ids) for _, ids in self.runner._plan(Passage(text, context)).wholes]
+        return [list(ids) for _, ids in self.runner._ids.plan(Passage(text, context)).wholes]
 
 
 @pytest.fixture(scope="module")
