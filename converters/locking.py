@@ -11,12 +11,12 @@ _PATIENCE = 3.0
 """Seconds. The workers of a run that was killed need a moment to notice."""
 
 
-def locked(stream: IO[bytes], patience: float = _PATIENCE) -> bool:
-    """Try to lock an open file until `patience` seconds are over; whether it worked.
+def locked(stream: IO[bytes], patience: float | None = None) -> bool:
+    """Try to lock an open file until `patience` seconds (usually 3) are over; whether it worked.
 
     The lock goes with the closing of the file, and with the end of the process.
     """
-    until = time.monotonic() + patience
+    until = time.monotonic() + (_PATIENCE if patience is None else patience)
     while not _try(stream):
         if time.monotonic() > until:
             return False

@@ -33,7 +33,7 @@ def process(*arguments: object, **environment: str) -> subprocess.CompletedProce
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -46,7 +46,7 @@ def killed_when(condition: Callable[[], bool], *arguments: object) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as running:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while running.poll() is None and not condition() and time.monotonic() < until:
             time.sleep(0.001)
         ended = running.poll() is not None

@@ -320,15 +320,15 @@ def test_killed_at_any_point_nothing_is_lost_or_doubled(server: FakeReddit, tmp_
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(server: FakeReddit, tmp_path: Path) -> None:
-    server.faults.extend([None, Stall(20)])
+    server.faults.extend([None, Stall(60)])
     out = tmp_path / "o.jsonl"
     command = [*PROGRAM, "reddit", "--subreddit", "gardening", "--out", str(out), *OURS]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while len(server.api()) < 2 and time.monotonic() < until:
             time.sleep(0.01)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=30)
+        _, said = running.communicate(timeout=120)
     assert running.returncode == 130
     assert said.strip() == "Stopped. Run the same command again, and it goes on."
     assert reddit(out) == 0

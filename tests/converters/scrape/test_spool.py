@@ -177,18 +177,19 @@ _WRITER = """
 import resource, sys
 from pathlib import Path
 import msgspec
+from converters import locking
 from converters.scrape.posts import Post
 from converters.scrape.spool import Spool
 from oa_chat.errors import OaChatError
 
-out, limit = Path(sys.argv[1]), int(sys.argv[2])
+out, limit, locking._PATIENCE = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
     with Spool(out, {"what": "test"}, "jsonl") as spool:
         page = spool.cursor.get("page", 0)
         print("from", page, spool.count, flush=True)
-        while page < 200:
+        while page < 140:
             posts = [
                 Post(id=f"t3_{page}_{n}", kind="submission", subreddit="x", created=n)
                 for n in range(20)
@@ -203,13 +204,13 @@ except OaChatError as error:
 """
 
 
-def _writer(out: Path, limit: int = 0) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", _WRITER, str(out), str(limit)]
+def _writer(out: Path, limit: int = 0, patience: float = 30) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", _WRITER, str(out), str(limit), str(patience)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def _expected() -> list[str]:
-    return [f"t3_{page}_{n}" for page in range(200) for n in range(20)]
+    return [f"t3_{page}_{n}" for page in range(140) for n in range(20)]
 
 
 def test_killed_again_and_again_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_killed_again_and_again_nothing_is_lost_or_doubled(tmp_path: Path) -> No
         time.sleep(0.003 * round)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    output, _ = _writer(out).communicate(timeout=60)
+    output, _ = _writer(out).communicate(timeout=120)
     first = output.splitlines()[0].split()
     assert int(first[1]) >= 19
     assert int(first[2]) == 20 * int(first[1])
@@ -234,13 +235,13 @@ def test_a_full_disk_is_told_and_the_rerun_goes_on(tmp_path: Path) -> None:
     # A limit on the size of files makes the system refuse at the same place as a full disk does.
     out = tmp_path / "out.jsonl"
     process = _writer(out, limit=200_000)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 9
     assert "There is no room left to write" in output
     assert "it goes on where it stopped" in output
     pages = output.count("page ")
-    assert 10 < pages < 200
-    output, _ = _writer(out).communicate(timeout=60)
+    assert 10 < pages < 140
+    output, _ = _writer(out).communicate(timeout=120)
     assert output.startswith(f"from {pages} {pages * 20}\n")
     assert [row["id"] for _, row in read_rows(out)] == _expected()
 
@@ -249,8 +250,8 @@ def test_two_at_once_the_second_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with Spool(out, {"what": "test"}, "jsonl") as spool:
         spool.append(_page(0), {"page": 1})
-        process = _writer(out)
-        output, _ = process.communicate(timeout=60)
+        process = _writer(out, patience=0.3)
+        output, _ = process.communicate(timeout=120)
         assert process.returncode == 2
         assert "Another process is writing" in output
         spool.append(_page(10), {"page": 2})
