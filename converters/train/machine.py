@@ -6,6 +6,7 @@ out. Nothing here knows what is trained.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,8 @@ class Machine:
             torch.set_num_threads(settings.threads)
         # Without cpu=True accelerate takes several processes for ones that have a GPU each.
         alone = not torch.accelerator.is_available()
+        if alone:
+            _keep_freed_memory()
         self._accelerator = Accelerator(cpu=alone, mixed_precision="no")
         self.device = self._accelerator.device
         self.rank: int = self._accelerator.process_index
@@ -48,8 +51,6 @@ class Machine:
 
     def unsynchronised(self, model: Any, more: bool) -> Any:
         """Leave the exchange of gradients to a later call, if `more` come."""
-        import contextlib
-
         if more and self.count > 1:
             return model.no_sync()
         return contextlib.nullcontext()
@@ -109,6 +110,20 @@ def _made_for_bf16(device: Any) -> bool:
 
 
 _CPU_FEATURES = ("avx512_bf16", "amx_tile")
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what is freed instead of handing it back and asking for it again.
+
+    Each step frees and takes the same gigabyte: for MiniLM, a fifth of the time went into that.
+    """
+    import ctypes
+
+    trim_threshold, mmap_threshold = -1, -3  # malloc.h
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # not glibc
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_threshold, 2**30)
+        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def peak_memory(device: Any) -> int:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, T5Config, T5ForConditionalGeneration
 
 from converters.convert.guard_config import read_guard_config
@@ -49,6 +51,22 @@ def test_an_answer_that_was_learned_can_be_read(tmp_path: Path, dialect: Dialect
         assert reading.severity is one.severity
         assert reading.rule == (one.rules[0] if one.severity else "")
         assert ids[-1] == made.tokens.end
+
+
+@given(st.sampled_from(DIALECTS), st.sampled_from(Severity), st.text("abc .,'é", max_size=60))
+def test_the_family_reads_back_its_own_target(
+    dialect: Dialect, severity: Severity, rule: str
+) -> None:
+    family = OpenAssistant(dialect)
+    segments = family.target(severity, [rule, "Another rule."])
+    text = "".join(segment.text for segment in segments).removesuffix("</s>")
+    reading = family.read(Output(text, None, finished=True))
+    first = " ".join(rule.split()) or "Another rule."
+    assert (reading.severity, reading.failure) == (severity, "")
+    assert reading.rule == (first if severity else "")
+    assert all(
+        not segment.trusted for segment in segments if segment.text in (rule, "Another rule.")
+    )
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
