@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from converters.options import debug_option
+
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path, dir_okay=False))
@@ -25,8 +27,8 @@ import click
 @click.option(
     "--resume", metavar="auto|FILE", default="no", help="Go on from the newest checkpoint, or FILE."
 )
-@click.option("--debug", is_flag=True, hidden=True)
 @click.option("--fresh", is_flag=True, help="Begin again where a training lies already.")
+@debug_option
 def train(
     recipe: Path,
     overrides: tuple[str, ...],
@@ -34,7 +36,6 @@ def train(
     dry_run: bool,
     resume: str,
     fresh: bool,
-    debug: bool,
     **said: str | int | None,
 ) -> None:
     """Train a guard, a rule writer or a small chat model, by a recipe.
@@ -44,7 +45,6 @@ def train(
     """
     from converters.train.run import Wanted, run
 
-    del debug  # `oa_chat.cli.run` looks for it
     keys = {"out": "out", "base": "base", "seed": "seed", "max_steps": "train.max_steps"}
     more = tuple(f"{keys[name]}={value}" for name, value in said.items() if value is not None)
     with _ended_by_signals():

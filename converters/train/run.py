@@ -23,10 +23,10 @@ from converters.errors import TrainingError
 from converters.extras import require
 from converters.provenance import replacing
 from converters.train.card import write_card
-from converters.train.checkpoints import Checkpoints
+from converters.train.checkpoints import Checkpoints, LoopState
 from converters.train.files import hashes
 from converters.train.interrupts import interrupts
-from converters.train.job import Job
+from converters.train.job import Finished, Job
 from converters.train.journal import HISTORY, plot
 from converters.train.kinds import read_recipe
 from converters.train.loop import Loop, Place
@@ -85,12 +85,19 @@ def _train(job: Job, recipe: Recipe, machine: Machine, checkpoint: Path | None) 
     with interrupts() as interrupt:
         state = loop.run(interrupt)
     finished = job.save(out, machine)
-    if finished is None:
-        return
+    if finished is not None:
+        _finish(out, recipe, finished, state, list(data))
+    machine.wait()  # a process that leaves early takes the connection from the others
+
+
+def _finish(
+    out: Path, recipe: Recipe, finished: Finished, state: LoopState, files: list[str]
+) -> None:
+    """What lies beside the model."""
     summary = {"best_step": state.best_step, "dev": state.best_metrics, **finished.metrics}
     _write(out / "metrics.json", summary)
     plot(out)
-    write_card(out, recipe, finished, list(data))
+    write_card(out, recipe, finished, files)
     click.echo(str(out))
 
 
