@@ -19,6 +19,8 @@ _LETTERS = 12
 """Fewer letters say too little. Of a script that packs a word into a sign or two, half."""
 _SURE = 0.5
 """Probability below which the answer is not given."""
+_CAPITALS = string.ascii_uppercase.encode()
+_NO_LETTERS = bytes(code for code in range(256) if chr(code) not in string.ascii_letters)
 _LOOKED_AT = 1000
 """Characters: more changes no answer, and costs time."""
 
@@ -28,12 +30,27 @@ def language_of(text: str) -> tuple[str, float]:
 
     Undecided is "und", with the probability of the best guess (0 for text that is too short).
     """
-    start = " ".join(text[:_LOOKED_AT].split())
-    if not _enough(start):
+    start = text[:_LOOKED_AT].replace("\n", " ")
+    plain = start.isascii() and start.isprintable()
+    if not plain:
+        start = " ".join(start.split())
+    enough, shouts = _plain_form(start) if plain else (_enough(start), _shouts(start))
+    if not enough:
         return UNDECIDED, 0.0
-    labels, scores = _model().predict(start.lower() if _shouts(start) else start)
-    score = min(1.0, float(scores[0]))
-    return (labels[0].removeprefix("__label__"), score) if score >= _SURE else (UNDECIDED, score)
+    if shouts:
+        start = start.lower()
+    ((score, label),) = _model().f.predict(f"{start}\n", 1, 0.0, "strict")
+    score = min(1.0, score)
+    return (label.removeprefix("__label__"), score) if score >= _SURE else (UNDECIDED, score)
+
+
+def _plain_form(text: str) -> tuple[bool, bool]:
+    """As `_enough` and `_shouts` for printable ASCII, in a fifth of their time."""
+    letters = text.encode().translate(None, _NO_LETTERS)
+    if len(letters) < _LETTERS:
+        return False, False
+    small = len(letters.translate(None, _CAPITALS))
+    return True, len(letters) - small > 0.8 * len(letters)
 
 
 def _enough(text: str) -> bool:
@@ -48,7 +65,7 @@ def _shouts(text: str) -> bool:
     if len(text) <= 5:
         return text.isupper()
     raw = text.encode()
-    capitals = len(raw) - len(raw.translate(None, string.ascii_uppercase.encode()))
+    capitals = len(raw) - len(raw.translate(None, _CAPITALS))
     letters = len(raw) - len(raw.translate(None, string.ascii_letters.encode()))
     return capitals > 0.8 * letters or text.isupper()
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import string
 import unicodedata
+from functools import lru_cache
 
 _KEPT = frozenset(("L", "M", "N"))
 _DROPPED_ASCII = "".join(chr(code) for code in range(128) if not chr(code).isalnum()).encode()
+_REMEMBERED = 1000
+"""Characters: 8,192 such texts take some megabytes."""
 _NO_LETTERS = bytes(
     code for code in range(256) if chr(code) not in string.ascii_letters or code > 127
 )
@@ -43,12 +46,20 @@ def folded(text: str) -> str:
     """The text in one case, letters, digits and pictures only.
 
     A text without any is returned without its white space, so that "?!" and "..." stay two texts.
+    Several steps ask for the same texts, batch by batch: what they asked for last is remembered.
     """
+    return _remembered(text) if len(text) <= _REMEMBERED else _folded(text)
+
+
+def _folded(text: str) -> str:
     if text.isascii():
         kept = text.lower().encode().translate(None, _DROPPED_ASCII).decode()
     else:
         kept = unicodedata.normalize("NFC", text.casefold()).translate(_TABLE)
     return kept or "".join(text.split())
+
+
+_remembered = lru_cache(maxsize=8192)(_folded)
 
 
 def letters_in(text: str) -> int:

@@ -167,9 +167,10 @@ class _Partition:
                 self.drops["read", "no text"] += 1
         for step in self.steps:
             kept = self._through(step, kept)
+        notes = self.notes
         for draft in kept:
-            if draft.notes:
-                self.notes.update(draft.notes)
+            for note, count in draft.notes.items():
+                notes[note] += count
         return kept
 
     def _through(self, step: RowStep, drafts: list[Draft]) -> list[Draft]:

@@ -41,6 +41,8 @@ class Length:
         if most and length > most:
             return LONG
         fewest, most = self._words
+        if fewest <= 1 and (not most or length < 2 * most) and not draft.text.isspace():
+            return KEEP  # there cannot be too many words, and there is one
         words = len(draft.text.split())
         if words < fewest:
             return SHORT

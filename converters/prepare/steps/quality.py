@@ -98,7 +98,7 @@ class Quality:
             if links > settings.max_links * len(words):
                 return LINKS
         bare = _PLACEHOLDER.sub("", text) if "<" in text else text
-        solid = len(bare) - sum(map(bare.count, " \n"))
+        solid = len(bare) - bare.count(" ") - bare.count("\n")
         letters = letters_in(bare)
         if letters < settings.min_letters * max(solid, 1):
             return FEW_LETTERS

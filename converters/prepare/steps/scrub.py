@@ -24,7 +24,7 @@ Span = tuple[int, int]
 Finder = Callable[[str], list[Span]]
 
 _DIGIT = re.compile(r"\d")
-_AROUND_NAMES = re.compile(r"[@/#]|at ?[\])}]| dot ", re.IGNORECASE)
+_AT_SPELT = re.compile(r"at ?[\])}]", re.IGNORECASE)
 KINDS = ("email", "phone", "ip", "user", "card", "iban")
 
 
@@ -84,13 +84,20 @@ class Scrub:
     def _find(self, text: str) -> list[tuple[int, int, str]]:
         """(start, end, kind) of everything found; they may overlap."""
         found: list[tuple[int, int, str]] = []
-        if _AROUND_NAMES.search(text):
+        if _names_may_be_in(text):
             for kind, find in self._around_at:
                 found += [(start, end, kind) for start, end in find(text)]
         if _DIGIT.search(text):
             for kind, find in self._numbers:
                 found += [(start, end, kind) for start, end in find(text)]
         return found
+
+
+def _names_may_be_in(text: str) -> bool:
+    """Whether any of the characters is there that every address or user name has."""
+    if "@" in text or "/" in text or "#" in text or " dot " in text.lower():
+        return True
+    return (")" in text or "]" in text or "}" in text) and _AT_SPELT.search(text) is not None
 
 
 def _longest(found: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
