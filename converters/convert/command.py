@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from converters.options import debug_option
+
 _QUANTS = ("q8_0", "q4_0", "q5_0", "q4_k_m", "f16", "bf16", "f32")
 _EMBEDDINGS = ("q8_0", "q4_0", "q5_0", "q4_k", "q6_k", "f16", "bf16", "f32")
 
@@ -28,6 +30,7 @@ _EMBEDDINGS = ("q8_0", "q4_0", "q5_0", "q4_k", "q6_k", "f16", "bf16", "f32")
     type=click.Path(path_type=Path),
     help="A checkout of llama.cpp, for architectures that are not known here.",
 )
+@debug_option
 def convert(
     checkpoint: Path,
     out: Path,

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from converters.options import debug_option
+
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
@@ -30,8 +32,8 @@ import click
 @click.option("--rules", is_flag=True, help='Measure authors of rules; "rulebook" is one.')
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--with-text", is_flag=True, help="Put the messages into predictions.jsonl.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def evaluate(debug: bool, **said: Any) -> None:
+@debug_option
+def evaluate(**said: Any) -> None:
     """Measure guards on labelled files.
 
     MODEL is a GGUF file, a checkpoint folder, or "embedded". Several are compared.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from converters.options import debug_option
+
 if TYPE_CHECKING:
     from converters.prepare.plan import Request
     from converters.prepare.run import Outcome
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Count the sources and check the recipe; no more.")
 @click.option("--slice-kb", type=click.IntRange(min=1), default=2**14, hidden=True)
+@debug_option
 def prepare(  # noqa: PLR0913 - what click hands over
     recipe: str,
     overrides: tuple[str, ...],

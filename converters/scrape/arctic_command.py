@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from converters.options import debug_option
 from converters.scrape import options
 from converters.scrape.arctic_api import BASE
 
 if TYPE_CHECKING:
     from converters.scrape.arctic import Job
-
-
-class _Moment(click.ParamType[int]):
-    """A day or a moment in UTC, or seconds since 1970; becomes the seconds."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            if value.isascii() and value.isdigit() and len(value) > 8:
-                return int(value)
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no date; for example 2024-03-01.", param, ctx)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 @click.command()
@@ -39,8 +22,8 @@ class _Moment(click.ParamType[int]):
     "--kind", "kinds", type=click.Choice(["submissions", "comments"]), multiple=True,
     default=("submissions",), show_default=True, help="Can be given twice, for both.",
 )  # fmt: skip
-@click.option("--after", type=_Moment(), default=0, help="From this day on (UTC).")
-@click.option("--before", type=_Moment(), help="Until before this day (UTC).")
+@click.option("--after", type=options.Moment(), default=0, help="From this day on (UTC).")
+@click.option("--before", type=options.Moment(), help="Until before this day (UTC).")
 @click.option("--limit", type=click.IntRange(min=1), help="Records of each subreddit and kind.")
 @click.option(
     "--comments", type=click.IntRange(0, 100), default=0, show_default=True,
@@ -54,7 +37,7 @@ class _Moment(click.ParamType[int]):
 )  # fmt: skip
 @click.option("--base-url", default=BASE, show_default=True, help="Address of the archive.")
 @options.tries_option
-@options.debug_option
+@debug_option
 @click.pass_context
 def arctic(context: click.Context, /, **said: Any) -> None:
     """Posts and comments from the Arctic Shift archive's search, oldest first.
@@ -68,6 +51,7 @@ def arctic(context: click.Context, /, **said: Any) -> None:
 def _job(said: dict[str, Any]) -> Job:
     from converters.scrape.arctic import Job
 
+    options.check_dates(said["after"], said["before"])
     kinds = dict.fromkeys(said["kinds"])
     return Job(
         base=said["base_url"],

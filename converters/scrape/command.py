@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+from converters.options import debug_option
+
 _SOURCES = {
     "arctic": "Posts and comments from the Arctic Shift archive's search.",
     "dump": "Posts and comments from monthly dump files.",
@@ -32,5 +34,6 @@ class _Sources(click.Group):
 
 
 @click.group(cls=_Sources)
+@debug_option
 def scrape() -> None:
     """Collect posts from Reddit's API, dumps and archives."""

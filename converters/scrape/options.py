@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,8 @@ from converters.scrape.formats import FORMATS
 from oa_chat.errors import UsageError
 from oa_chat.printable import printable
 
-_NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9_][A-Za-z0-9_-]{1,29})/?")
+# Those with a dot or a colon are from Reddit's first years ("reddit.com"), or about Reddit.
+_NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9_][A-Za-z0-9_.:-]{1,29})/?", re.IGNORECASE)
 
 subreddit_option = click.option(
     "--subreddit",
@@ -56,11 +58,28 @@ permission_option = click.option(
 )
 
 
-def debug_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--debug`` behind the command's name too; the command line looks for it by itself."""
-    return click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(
-        command
-    )
+class Moment(click.ParamType[int]):
+    """A day or a moment in UTC, or seconds since 1970; becomes the seconds."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """The seconds of what was typed."""
+        if isinstance(value, int):
+            return value
+        try:
+            if value.isascii() and value.isdigit() and len(value) > 8:
+                return int(value)
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no date; for example 2024-03-01.", param, ctx)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def check_dates(after: int | None, before: int | None) -> None:
+    """Raise a UsageError if no moment is between them."""
+    if after is not None and before is not None and after >= before:
+        raise UsageError("--before is not after --after: nothing is between them.")
 
 
 def check_permission(permitted: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from converters.options import debug_option
 from converters.scrape import options
 from oa_chat.errors import UsageError
 
@@ -42,7 +43,7 @@ _TIMES = ("hour", "day", "week", "month", "year", "all")
 @options.format_option
 @options.site_option
 @options.tries_option
-@options.debug_option
+@debug_option
 @click.pass_context
 def reddit(context: click.Context, /, permitted: bool, **said: Any) -> None:
     """Posts and comments from Reddit's API, with the credentials of an app of yours.

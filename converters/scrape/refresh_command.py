@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from converters.options import debug_option
 from converters.scrape import options
 from oa_chat.errors import UsageError
 
@@ -27,7 +28,7 @@ _ENDINGS = (".jsonl", ".jsonl.zst", ".parquet")
 )
 @options.site_option
 @options.tries_option
-@options.debug_option
+@debug_option
 def refresh(
     file: Path, permitted: bool, accept_unknown: bool, site: str | None, tries: int
 ) -> None:
