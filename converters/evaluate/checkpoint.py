@@ -45,8 +45,9 @@ def open_checkpoint(folder: Path, threads: int = 0) -> GuardJudge:
     engine: TorchEngine
     family: GuardFamily
     if config.get("is_encoder_decoder"):
-        family = OpenAssistant(_dialect(folder, own), own.temperature)
-        engine = TorchSeq2Seq(folder, threads)
+        dialect = _dialect(folder, own)
+        family = OpenAssistant(dialect, own.temperature)
+        engine = TorchSeq2Seq(folder, threads, dialect)
     else:
         family = Classifier(_order(folder, config, own), own.thresholds.flag_below)
         engine = _classifier(folder, config, own, threads)

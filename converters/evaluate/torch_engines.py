@@ -11,14 +11,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from oa_chat.engine.cuts import Ids
 from oa_chat.engine.looks import Scores
 from oa_chat.engine.passage_ids import PassageIds
 from oa_chat.engine.protocol import ModelInfo, ModelKind, OnProgress, Output, Passage, Window
 from oa_chat.errors import ModelUnreadable
+from oa_chat.guards.open_assistant import Dialect
 from oa_chat.segment import Segment
+
+if TYPE_CHECKING:
+    from converters.train.seq2seq_tokens import T5Tokens
 
 T = TypeVar("T")
 _BATCH_TOKENS = 4096
@@ -66,7 +70,9 @@ class TorchEngine(ABC):
     def _open(self) -> None:
         import torch
         from transformers import AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # "Loading weights" would stand between our own lines
         if self._threads:
             torch.set_num_threads(self._threads)
         try:
@@ -156,11 +162,10 @@ class TorchClassifier(TorchEngine):
 class TorchSeq2Seq(TorchEngine):
     """A T5, as `oa_chat.engine.seq2seq` runs it: greedy, with the labels' probabilities."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path, threads: int, dialect: Dialect) -> None:
         super().__init__(folder, "seq2seq", threads)
-        self._plain: Any = None
-        self._marks: set[int] = set()
-        """Control tokens, which typed text never yields, even if they are in the word list."""
+        self._dialect: Dialect = dialect
+        self._tokens: T5Tokens | None = None
 
     async def write(
         self,
@@ -183,19 +188,23 @@ class TorchSeq2Seq(TorchEngine):
         return _MOST_TOKENS
 
     def _open(self) -> None:
-        from tokenizers import Tokenizer
+        from converters.train.seq2seq_tokens import MARKS, T5Tokens
 
         super()._open()
-        self._plain = Tokenizer.from_str(self._tokenizer.backend_tokenizer.to_str())
-        self._plain.no_truncation()
-        self._plain.no_padding()
-        self._plain.encode_special_tokens = True
-        self._marks = {*self._tokenizer.all_special_ids} - {self._tokenizer.unk_token_id}
+        marks = MARKS[self._dialect]
+        ids = self._tokenizer.convert_tokens_to_ids(marks)
+        if {None, self._tokenizer.unk_token_id} & {*ids}:
+            raise ModelUnreadable(
+                f"{self._folder}: the vocabulary lacks one of {', '.join(marks)}.",
+                f"A guard of the {self._dialect} dialect has them all.",
+            )
+        self._tokens = T5Tokens(self._tokenizer, marks)
 
     def _write(self, prompt: Sequence[Segment], labels: Sequence[str], most: int) -> Output:
         import torch
 
-        ids = self._encode(prompt)
+        assert self._tokens is not None
+        ids = self._tokens.prompt(prompt, _MOST_TOKENS + 1)
         with torch.inference_mode():
             inputs = torch.tensor([ids[-_MOST_TOKENS:]], device=self._device)
             encoded = self._model.get_encoder()(input_ids=inputs)
@@ -206,31 +215,17 @@ class TorchSeq2Seq(TorchEngine):
                 num_beams=1,
                 max_new_tokens=most,
             )[0].tolist()
-            probabilities = self._label_probabilities(encoded, written, labels)
-        end, pad = self._tokenizer.eos_token_id, self._tokenizer.pad_token_id
-        kept = [token for token in written[1:] if token not in (end, pad)]
-        text = self._tokenizer.decode(kept, skip_special_tokens=False)
-        finished = end in written
-        return Output(text.removeprefix(" "), probabilities, finished, len(ids) > _MOST_TOKENS)
-
-    def _encode(self, prompt: Sequence[Segment]) -> list[int]:
-        ids: list[int] = []
-        for segment in prompt:
-            if segment.trusted:
-                ids += self._tokenizer(segment.text, add_special_tokens=False).input_ids
-            else:
-                text = self._plain.encode(segment.text, add_special_tokens=False).ids
-                ids += [token for token in text if token not in self._marks]
-        end = self._tokenizer.eos_token_id
-        return ids if ids[-1:] == [end] else [*ids, end]
+            rows = [self._tokens.target([Segment(label)], _MOST_TOKENS) for label in labels]
+            probabilities = self._label_probabilities(encoded, written, rows)
+        text = self._tokens.text(written[1:])
+        return Output(text, probabilities, self._tokens.end in written, len(ids) > _MOST_TOKENS)
 
     def _label_probabilities(
-        self, encoded: Any, written: Sequence[int], labels: Sequence[str]
+        self, encoded: Any, written: Sequence[int], rows: Sequence[list[int]]
     ) -> list[float] | None:
-        """The probability of each label at the place where one of them was written."""
+        """The probability of each label's tokens at the place where one of them was written."""
         import torch
 
-        rows = [self._plain.encode(label, add_special_tokens=False).ids for label in labels]
         places = [(at, row) for row in rows if (at := _place(written, row)) > 0]
         if not places:
             return None
