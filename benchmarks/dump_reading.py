@@ -103,13 +103,14 @@ def _in_own_process(name: str, path: Path) -> _Run:
 def _ours(path: Path) -> int:
     """All of `oa-chat scrape dump` but its command line: found, checked, written, synced."""
     from converters.scrape.dump import DumpJob, collect
+    from converters.scrape.dump_progress import Unseen
     from converters.scrape.filters import Filters
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.jsonl"
         filters = Filters(subreddits=(WANTED,))
         job = DumpJob(files=(path,), out=out, format="jsonl", filters=filters)
-        return collect(job, lambda _text, _kept: None).count
+        return collect(job, Unseen()).count
 
 
 def _plain(path: Path) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from converters.errors import DataError
 from converters.extras import require
 from converters.scrape.dump_file import FileJob, FileReport
 from converters.scrape.dump_merge import merge
+from converters.scrape.dump_progress import Progress
 from converters.scrape.dump_workers import read_files
 from converters.scrape.filters import Filters, Sieve
 from converters.scrape.formats import Format
@@ -70,10 +71,6 @@ class Outcome:
         return dict(sorted(total.items()))
 
 
-Progress = Callable[[int, int], None]
-"""Told the bytes of text read and the records kept, of all files."""
-
-
 def collect(job: DumpJob, progress: Progress) -> Outcome:
     """Do the job, or what is left of it. Raises UsageError and DataError."""
     sizes = [_size_of(path) for path in job.files]
@@ -98,8 +95,15 @@ def collect(job: DumpJob, progress: Progress) -> Outcome:
             )
             for number, (path, size) in enumerate(zip(job.files, sizes, strict=True))
         ]
-        reports = read_files(jobs, job.workers, _Sum(progress).told)
-        doubles = merge([Path(file.part) for file in jobs], job.comments, spool, salt)
+        reports = read_files(jobs, job.workers, progress.read)
+        total = sum(report.kept for report in reports)
+        doubles = merge(
+            [Path(file.part) for file in jobs],
+            job.comments,
+            spool,
+            salt,
+            lambda read: progress.merged(read, total),
+        )
         problems = [
             line
             for path, report in zip(job.files, reports, strict=True)
@@ -148,16 +152,3 @@ def _salt(spool: Spool, job: DumpJob) -> str:
     if not spool.cursor:
         spool.append([], {"salt": secrets.token_hex(32) if job.hash_authors else ""})
     return str(spool.cursor["salt"])
-
-
-class _Sum:
-    """Progress of all files, out of that of each."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._files: dict[int, tuple[int, int]] = {}
-
-    def told(self, number: int, text: int, kept: int) -> None:
-        self._files[number] = (text, kept)
-        pairs = self._files.values()
-        self._progress(sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs))

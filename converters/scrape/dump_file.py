@@ -67,13 +67,29 @@ class FileReport(msgspec.Struct, kw_only=True):
 
 class _Cursor(msgspec.Struct):
     place: Place = Place()
+    packed: int = 0
+    """Bytes of the file that were read."""
     taken: int = 0
     """Records given to the spool, which leaves doubles out."""
     report: FileReport = msgspec.field(default_factory=FileReport)
 
 
-Progress = Callable[[int, int], None]
-"""Told the bytes of text read, and the records kept."""
+class Amount(msgspec.Struct, frozen=True):
+    """How much of something was read."""
+
+    packed: int = 0
+    """Bytes of the file as it lies on the disk."""
+    text: int = 0
+    """Bytes of unpacked text."""
+    kept: int = 0
+    """Records."""
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.packed + other.packed, self.text + other.text, self.kept + other.kept)
+
+
+Told = Callable[[Amount], None]
+"""Told what was read before at first, and then what is by now."""
 
 
 def report_path(part: Path) -> Path:
@@ -81,7 +97,7 @@ def report_path(part: Path) -> Path:
     return part.with_name(part.name + ".report.json")
 
 
-def read_file(job: FileJob, progress: Progress) -> FileReport:
+def read_file(job: FileJob, told: Told) -> FileReport:
     """Collect a file's records, from where the last run stopped; nothing if it is done already."""
     part = Path(job.part)
     about = msgspec.to_builtins(job)
@@ -89,19 +105,21 @@ def read_file(job: FileJob, progress: Progress) -> FileReport:
     about |= {"path": Path(job.path).name, "part": part.name, "salt": ""}
     with Spool(part, about, "jsonl") as spool:
         if not spool.done:
-            report = _FileRun(job, spool, progress).run()
+            report = _FileRun(job, spool, told).run()
             with replacing(report_path(part)) as path:
                 path.write_bytes(msgspec.json.encode(report))
         spool.finish()
-    return msgspec.json.decode(report_path(part).read_bytes(), type=FileReport)
+    report = msgspec.json.decode(report_path(part).read_bytes(), type=FileReport)
+    told(Amount(job.bytes, report.text, report.kept))
+    return report
 
 
 class _FileRun:
-    def __init__(self, job: FileJob, spool: Spool, progress: Progress) -> None:
+    def __init__(self, job: FileJob, spool: Spool, told: Told) -> None:
         self._job = job
         self._path = Path(job.path)
         self._spool = spool
-        self._progress = progress
+        self._told = told
         self._sieve = Sieve(job.filters)
         self._salt = bytes.fromhex(job.salt)
         name = self._path.name.upper()
@@ -113,6 +131,7 @@ class _FileRun:
     def run(self) -> FileReport:
         reader = LineReader(self._path, self._job.filters.subreddits)
         report = self._cursor.report
+        self._tell()
         for found in reader.read(self._cursor.place):
             match found:
                 case Line():
@@ -122,6 +141,7 @@ class _FileRun:
                 case Place():
                     self._cursor.place = found
                     report.text = found.text
+                    self._cursor.packed = max(self._cursor.packed, reader.packed)
                     self._save()
         if not report.text and not report.damaged:
             report.tell(Problem(0, "the file is empty: there is no record in it"))
@@ -170,4 +190,7 @@ class _FileRun:
         self._spool.append(self._page, cursor)
         self._page.clear()
         self._saved = now
-        self._progress(self._cursor.report.text, self._spool.count)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._told(Amount(self._cursor.packed, self._cursor.report.text, self._spool.count))

@@ -7,7 +7,7 @@ their own. Only ids, scores and places are held in memory; the texts stay in the
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -45,20 +45,24 @@ _BRIEF = msgspec.json.Decoder(_Brief)
 _POST = msgspec.json.Decoder(Post)
 
 
-def merge(parts: Sequence[Path], comments: int, spool: Spool, salt: str) -> int:
+def merge(
+    parts: Sequence[Path], comments: int, spool: Spool, salt: str, told: Callable[[int], None]
+) -> int:
     """Append the parts' records to the spool, from where it stopped; how many were doubles.
 
     `comments` is how many a submission takes along; with 0, comments are records of their own.
+    `told` hears how many records were read.
     """
     best = _best_comments(parts, comments) if comments else None
     cursor = spool.cursor
     mark = Mark(cursor.get("file", 0), cursor.get("byte", 0))
-    read = cursor.get("read", 0)
+    read: int = cursor.get("read", 0)
     page: list[Post] = []
 
     def append(mark: Mark) -> None:
         spool.append(page, {"salt": salt, "file": mark.file, "byte": mark.byte, "read": read})
         page.clear()
+        told(read)
 
     with _Opened(parts) as files:
         for end, post in _posts(parts, mark):
@@ -74,7 +78,7 @@ def merge(parts: Sequence[Path], comments: int, spool: Spool, salt: str) -> int:
             if len(page) == _PAGE:
                 append(mark)
         append(mark)
-    return int(read) - spool.count
+    return read - spool.count
 
 
 def _posts(parts: Sequence[Path], mark: Mark) -> Iterator[tuple[Mark, Post]]:

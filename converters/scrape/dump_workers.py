@@ -18,17 +18,17 @@ from multiprocessing.context import SpawnProcess
 import msgspec
 
 from converters.errors import DataError
-from converters.scrape.dump_file import FileJob, FileReport, read_file
+from converters.scrape.dump_file import Amount, FileJob, FileReport, read_file
 
-Told = Callable[[int, int, int], None]
-"""Told the number of the file, its bytes of text read, and its records kept."""
+Told = Callable[[int, Amount], None]
+"""Told the number of a file, and how much of it is read."""
 
 
 def read_files(jobs: Sequence[FileJob], workers: int, told: Told) -> list[FileReport]:
     """The reports of the files, in their order. One worker needs no process of its own."""
     if workers == 1 or len(jobs) == 1:
         return [
-            read_file(job, lambda text, kept, number=number: told(number, text, kept))  # type: ignore[misc]
+            read_file(job, lambda amount, number=number: told(number, amount))  # type: ignore[misc]
             for number, job in enumerate(jobs)
         ]
     return _Workers(jobs, told).run(workers)
@@ -78,8 +78,8 @@ class _Workers:
         except EOFError:
             said = None
         match said:
-            case (int(text), int(kept)):
-                self._told(worker.number, text, kept)
+            case Amount():
+                self._told(worker.number, said)
                 return
             case bytes():
                 self._reports[worker.number] = msgspec.json.decode(said, type=FileReport)
@@ -103,7 +103,7 @@ def _work(job: FileJob, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to the parent, which ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        report = read_file(job, lambda text, kept: connection.send((text, kept)))
+        report = read_file(job, connection.send)
         connection.send(msgspec.json.encode(report))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is to tell
         connection.send(error)

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import datetime
 from types import FrameType
 from typing import Literal
 
@@ -102,11 +101,6 @@ def _is_outside(created: int, after: int | None, before: int | None) -> bool:
 
 def _words(post: Post) -> str:
     return f"{post.title}\n{post.text}" if post.title else post.text
-
-
-def seconds_of(date: datetime) -> int:
-    """Seconds since 1970 of a date in UTC."""
-    return int((date - datetime(1970, 1, 1)).total_seconds())
 
 
 @contextlib.contextmanager

@@ -251,8 +251,11 @@ class Spool:
 
 def _difference(was: dict[str, Any], now: dict[str, Any]) -> str:
     for key in sorted({*was, *now}):
-        if was.get(key) != now.get(key):
-            return f"{key} was {_short(was.get(key))} and is now {_short(now.get(key))}"
+        before, after = was.get(key), now.get(key)
+        if isinstance(before, dict) and isinstance(after, dict) and before != after:
+            return _difference(before, after)
+        if before != after:
+            return f"{key} was {_short(before)} and is now {_short(after)}"
     return "it differs"
 
 

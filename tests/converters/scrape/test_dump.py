@@ -74,7 +74,7 @@ def test_a_second_run_does_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
     assert out.stat().st_mtime_ns == before
     assert "1 records, complete since an earlier run" in capsys.readouterr().out
     assert _run(file, "--out", out, "--min-score", "5") == 2
-    assert "belongs to another job: filters was" in capsys.readouterr().err
+    assert "belongs to another job: min_score was null and is now 5" in capsys.readouterr().err
 
 
 def test_drops_are_counted_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,7 +103,9 @@ def test_drops_are_counted_by_reason(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (row["id"], row["lang"]) == ("t3_s0050", "en")
 
 
-def test_submissions_take_their_best_comments_along(tmp_path: Path) -> None:
+def test_submissions_take_their_best_comments_along(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     talk = [
         comment(1, on=1, score=5),
         comment(2, on=1, score=9, created_utc=20),
@@ -113,6 +115,9 @@ def test_submissions_take_their_best_comments_along(tmp_path: Path) -> None:
         comment(6, on=77),
         comment(7, on=1, score=4),
         comment(3, on=1, score=9, created_utc=10),
+        comment(8, on=1, score=99, parent_id="t1_c0001"),
+        comment(9, on=1, score=99, stickied=True),
+        comment(10, on=2, score=-9, parent_id=None),
     ]
     files = [
         write(tmp_path, "RC_2019-01.zst", lines(talk[:4])),
@@ -125,9 +130,11 @@ def test_submissions_take_their_best_comments_along(tmp_path: Path) -> None:
     joined = {row["id"]: [one["id"] for one in row["comments"]] for row in _rows(out)}
     assert joined == {
         "t3_s0001": ["t1_c0003", "t1_c0002", "t1_c0001"],
-        "t3_s0002": ["t1_c0005"],
+        "t3_s0002": ["t1_c0005", "t1_c0010"],
         "t3_s0003": [],
     }
+    said = capsys.readouterr().err
+    assert said == "dropped, answer to a comment: 1\ndropped, deleted: 1\ndropped, pinned: 1\n"
 
 
 def test_the_same_bytes_whatever_the_number_of_workers(tmp_path: Path) -> None:
@@ -196,6 +203,10 @@ def test_very_many_problems_are_summed_up(
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 21
     assert said[-1] == "RS_2019-01.jsonl: 980 more of this kind"
+    assert _run(path, "--out", tmp_path / "out.jsonl") == 1
+    again = capsys.readouterr()
+    assert again.err.splitlines() == said
+    assert "1 records, since an earlier run that could not get all. To try again, re" in again.out
     assert _ids(tmp_path / "out.jsonl") == ["t3_s0001"]
 
 
@@ -217,7 +228,13 @@ def test_empty_sources_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["missing.zst"], 2, "does not exist"),
         (["RS.jsonl", "--match", "(("], 2, "--match is no regular expression"),
         (["RS.jsonl", "--format", "csv"], 2, "'csv' is not one of"),
-        (["RS.jsonl", "--after", "yesterday"], 2, "'yesterday' does not match"),
+        (["RS.jsonl", "--after", "yesterday"], 2, "'yesterday' is no date"),
+        (["RS.jsonl", "--after", "2019-02-01", "--before", "2019-01-31"], 2, "nothing is between"),
+        (["RS.jsonl", "--subreddit", "two words"], 2, "'two words' is no name of a subreddit"),
+        (["RS.jsonl", "--subreddit", "G\u00e4rten\x1b[2J"], 2, "no name of a subreddit"),
+        (["RS.jsonl", "--subreddit", ""], 2, "'' is no name of a subreddit"),
+        (["RS.jsonl", "--language", "english"], 2, "'english' is no code of a language"),
+        (["."], 2, "'.' is a directory"),
         ([], 2, "Missing argument 'FILES...'"),
     ],
 )
@@ -233,8 +250,23 @@ def test_wrong_usage(
     for name in ("RS.txt", "RS.jsonl"):
         write(tmp_path, name, line(submission(1)))
     assert _run(*said, "--out", "out.jsonl") == code
-    assert told in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert told in errors
+    assert "\x1b" not in errors
     assert sorted(path.name for path in tmp_path.iterdir()) == ["RS.jsonl", "RS.txt"]
+
+
+@pytest.mark.parametrize("name", ["r/Gardening", "/r/gardening/", "GARDENING", "reddit.com"])
+def test_names_as_people_write_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    rows = [submission(1), submission(2, subreddit="reddit.com")]
+    file = write(tmp_path, "RS_2005-12.jsonl", lines(rows))
+    said = ["--subreddit", name, "--subreddit", name.lower()]
+    assert _run(file, *said, "--out", tmp_path / "new" / "out.jsonl") == 0
+    assert _ids(tmp_path / "new" / "out.jsonl") == [f"t3_s000{1 + (name == 'reddit.com')}"]
+    assert _run(file, "--subreddit", "nowhere", "--out", tmp_path / "none.jsonl") == 0
+    assert "Nothing was kept: look at the names" in capsys.readouterr().err
 
 
 def test_an_expression_that_explodes_in_a_worker_is_told_by_the_parent(

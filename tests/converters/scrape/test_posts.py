@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from converters.scrape.posts import Post, deleted, hashed, line_of, plain
+from converters.scrape.posts import Post, deleted, hashed, line_of, plain, rank, top
 
 
 def _post(**said: object) -> Post:
@@ -64,3 +64,13 @@ def test_half_a_surrogate_pair_can_be_written() -> None:
     assert line.endswith(b"}\n")
     found = msgspec.json.decode(line, type=Post)
     assert (found.title, found.text) == ("half \ufffd, whole 😀", "café")
+
+
+def test_comments_are_ranked_by_score_then_age_then_id() -> None:
+    posts = [
+        _post(id=id, kind="comment", score=score, created=created)
+        for id, score, created in [("a", 1, 5), ("d", 2, 9), ("c", 2, 9), ("b", 2, 3), ("e", -1, 0)]
+    ]
+    assert [post.id for post in top(posts, 9)] == ["b", "c", "d", "a", "e"]
+    assert [post.id for post in top(reversed(posts), 2)] == ["b", "c"]
+    assert rank(2, 3, "b") < rank(2, 9, "c") < rank(1, 5, "a")

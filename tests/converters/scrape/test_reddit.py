@@ -184,6 +184,12 @@ def test_subreddits_that_cannot_be_read_are_named_and_the_others_go_on(
         line = next(line for line in said.splitlines() if line.startswith(f"Not read: r/{name}"))
         assert reason in line
     assert len(ids(tmp_path / "o.jsonl")) == 5
+    asked = len(server.asked)
+    assert reddit(tmp_path / "o.jsonl", *others, "--limit", 5) == 1
+    again = capsys.readouterr()
+    assert again.err.splitlines() == said.splitlines()[-4:]
+    assert "since an earlier run that could not get all" in again.out
+    assert len(server.asked) == asked
 
 
 def test_nothing_at_all_is_an_error_and_leaves_no_file(

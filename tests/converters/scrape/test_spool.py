@@ -119,12 +119,38 @@ def test_an_empty_job_gives_an_empty_file_of_its_format(tmp_path: Path) -> None:
     assert zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed)).read() == b""
 
 
+def test_a_salt_is_for_its_owner_only(tmp_path: Path) -> None:
+    out, state = tmp_path / "out.jsonl", tmp_path / "out.jsonl.state.json"
+    with Spool(out, _JOB, "jsonl") as spool:
+        for number in range(2):
+            spool.append(_page(10 * number), {"salt": "00ff"})
+            assert state.stat().st_mode & 0o777 == 0o600
+        spool.finish()
+    assert "00ff" not in state.read_text(encoding="utf-8")
+    assert state.stat().st_mode == out.stat().st_mode
+
+
+def test_what_a_job_could_not_get_is_told_to_later_runs(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with Spool(out, _JOB, "jsonl") as spool:
+        spool.append(_page(0), {"n": 1})
+        assert spool.problems == []
+        spool.finish(["r/a: private", "r/b: banned"])
+    with Spool(out, _JOB, "jsonl") as spool:
+        assert spool.problems == ["r/a: private", "r/b: banned"]
+    out.unlink()
+    with Spool(out, _JOB, "jsonl") as spool:
+        assert (spool.done, spool.problems) == (False, [])
+
+
 def test_another_job_is_refused_and_told_apart(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with Spool(out, _JOB, "jsonl") as spool:
         spool.append(_page(0), {"n": 1})
     with pytest.raises(UsageError, match=r'names was \["a","b"\] and is now \["c"\]'):
         Spool(out, _JOB | {"names": ["c"]}, "jsonl")
+    with pytest.raises(UsageError, match="names was .* and is now"):
+        Spool(out, {"what": "test", "names": ["a"]}, "jsonl")
     with pytest.raises(UsageError, match="format was"):
         Spool(out, _JOB, "parquet")
     with Spool(out, _JOB | {"names": ("a", "b")}, "jsonl") as spool:
