@@ -5,7 +5,15 @@ from __future__ import annotations
 import importlib
 import sys
 
-MEASUREMENTS = ("start", "guard", "chat", "seq2seq_vs_torch", "rule_matching", "dump_reading")
+MEASUREMENTS = (
+    "start",
+    "guard",
+    "chat",
+    "seq2seq_vs_torch",
+    "rule_matching",
+    "dump_reading",
+    "history_search",
+)
 
 
 def main(names: list[str]) -> int:

@@ -76,16 +76,19 @@ _PIPELINE = {
     "evaluate": "Measure guards on labelled files.",
 }
 """Commands that live in `converters`, with the line for ``--help``: loaded when they are used."""
+_LATER = {**_PIPELINE, "history": "List, show, search, export, import and delete conversations."}
+"""All commands that are loaded when they are used."""
 
 
 class _Group(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
-        return sorted({*super().list_commands(context), *_PIPELINE})
+        return sorted({*super().list_commands(context), *_LATER})
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in _PIPELINE:
+        if name not in _LATER:
             return super().get_command(context, name)
-        module = importlib.import_module(f"converters.{name}.command")
+        home = f"converters.{name}.command" if name in _PIPELINE else f"oa_chat.commands.{name}"
+        module = importlib.import_module(home)
         command: click.Command = getattr(module, name)
         return command
 
@@ -93,7 +96,7 @@ class _Group(click.Group):
         rows = []
         for name in self.list_commands(context):
             command = super().get_command(context, name)
-            rows.append((name, command.get_short_help_str(80) if command else _PIPELINE[name]))
+            rows.append((name, command.get_short_help_str(80) if command else _LATER[name]))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -83,6 +83,8 @@ class Turn:
     timing: Timing = field(default_factory=Timing)
     created: str = ""
     """ISO 8601, UTC."""
+    model: str = ""
+    """Name of the chat model; empty where nobody noted it."""
 
     @property
     def verdict(self) -> Verdict | None:

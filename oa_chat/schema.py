@@ -8,10 +8,7 @@ from oa_chat.conversation import StopReason, Timing, Turn
 from oa_chat.policy import Action
 from oa_chat.verdict import Verdict
 
-SCHEMA_VERSION = 1
-"""In the file's `user_version`. A store with a higher one is left alone."""
-
-SCHEMA = """
+_FIRST = """
 CREATE TABLE conversation (
     id INTEGER PRIMARY KEY,
     title TEXT NOT NULL DEFAULT '',
@@ -49,13 +46,46 @@ CREATE TABLE piece (
 CREATE INDEX piece_by_turn ON piece (turn_id, id);
 """
 
-TURN_COLUMNS = "id, user, sent, reply, action, stop_reason, failure, timing, created"
+_SECOND = (
+    "ALTER TABLE conversation ADD COLUMN deleted TEXT",
+    "ALTER TABLE conversation ADD COLUMN imported TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE turn ADD COLUMN model TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX conversation_deleted ON conversation (deleted) WHERE deleted IS NOT NULL",
+    # Only the index is stored: the text is read from `turn`. The prefixes keep a search quick
+    # while somebody types: without them one letter reads every word (benchmarks/history_search).
+    """CREATE VIRTUAL TABLE said USING fts5 (
+        user, reply, content = 'turn', content_rowid = 'id',
+        tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
+    )""",
+    """CREATE TRIGGER turn_said AFTER INSERT ON turn BEGIN
+        INSERT INTO said (rowid, user, reply) VALUES (new.id, new.user, new.reply);
+    END""",
+    """CREATE TRIGGER turn_unsaid AFTER DELETE ON turn BEGIN
+        INSERT INTO said (said, rowid, user, reply)
+        VALUES ('delete', old.id, old.user, old.reply);
+    END""",
+    """CREATE TRIGGER turn_said_anew AFTER UPDATE OF user, reply ON turn BEGIN
+        INSERT INTO said (said, rowid, user, reply)
+        VALUES ('delete', old.id, old.user, old.reply);
+        INSERT INTO said (rowid, user, reply) VALUES (new.id, new.user, new.reply);
+    END""",
+    "INSERT INTO said (said) VALUES ('rebuild')",
+)
+"""Adds deleting with undo, what was imported, the model of a turn, and the full-text search."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (tuple(_FIRST.strip().split(";")), _SECOND)
+"""The statements that lead from version 0 (an empty file) to 1, from 1 to 2, and so on."""
+
+SCHEMA_VERSION = len(MIGRATIONS)
+"""In the file's `user_version`. A store with a higher one is left alone."""
+
+TURN_COLUMNS = "id, user, sent, reply, action, stop_reason, failure, timing, created, model"
 """What `turn_from_row` takes, in this order."""
 
 
 def turn_from_row(row: tuple[object, ...], verdicts: tuple[Verdict, ...]) -> Turn:
     """A turn from `TURN_COLUMNS`. Raises ValueError or msgspec's errors for what is no turn."""
-    turn_id, user, sent, reply, action, stop_reason, failure, timing, created = row
+    turn_id, user, sent, reply, action, stop_reason, failure, timing, created, model = row
     return Turn(
         id=int(str(turn_id)),
         user=str(user),
@@ -67,4 +97,5 @@ def turn_from_row(row: tuple[object, ...], verdicts: tuple[Verdict, ...]) -> Tur
         failure=str(failure),
         timing=msgspec.json.decode(str(timing), type=Timing),
         created=str(created),
+        model=str(model),
     )

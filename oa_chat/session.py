@@ -289,7 +289,7 @@ class ChatSession:
 
     def _add_turn(self, text: str) -> Turn:
         conversation = self._started_conversation()
-        turn = self.store.add_turn(conversation.id, text)
+        turn = self.store.add_turn(conversation.id, text, self.chat_name)
         self._conversation = replace(conversation, turns=(*conversation.turns, turn))
         return turn
 

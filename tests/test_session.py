@@ -328,7 +328,7 @@ async def test_a_reader_that_leaves_loses_nothing(
 async def test_a_store_that_fails_stops_the_message_before_it_is_sent(
     session: ChatSession, chat: ScriptedChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(conversation_id: int, typed: str) -> None:
+    def full(conversation_id: int, typed: str, model: str) -> None:
         raise StoreError("The disk is full.", "Free some space.")
 
     monkeypatch.setattr(session.store, "add_turn", full)

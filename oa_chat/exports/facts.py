@@ -1,0 +1,89 @@
+"""What an export says about a conversation beside its text: dates, names, flags in words.
+
+Everything that comes out of here is one printable line; escaping for a format is the format's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oa_chat.conversation import Conversation, StopReason, Turn
+from oa_chat.printable import printable
+from oa_chat.verdict import Verdict
+from oa_chat.wording import ACTIONS, SOURCES, certainty_words, symbol
+
+ENDINGS = {
+    StopReason.LENGTH: "the reply reached its limit",
+    StopReason.STOPPED: "the reply was stopped",
+    StopReason.WITHDRAWN: "not sent: taken back",
+    StopReason.BLOCKED: "not sent: the policy blocked it",
+    StopReason.FAILED: "failed",
+    StopReason.PENDING: "cut off here",
+}
+"""How a turn ended, where that is worth a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The head of an export."""
+
+    title: str
+    date: str
+    """Of the first message, ISO 8601."""
+    model: str
+    """The chat models, or an empty string where nobody noted them."""
+    guard: str
+    """The guards, likewise."""
+    messages: int
+
+
+def facts_of(conversation: Conversation) -> Facts:
+    """The head of a conversation."""
+    turns = conversation.turns
+    guards = [verdict.guard for turn in turns for verdict in turn.verdicts]
+    return Facts(
+        title=one_line(conversation.title) or "Conversation",
+        date=one_line(turns[0].created) if turns else "",
+        model=_names([turn.model for turn in turns]),
+        guard=_names(guards),
+        messages=sum(1 + bool(turn.reply) for turn in turns),
+    )
+
+
+def flag_lines(turn: Turn) -> list[str]:
+    """What the guard said about a message and what was done, if it raised a flag."""
+    lines: list[str] = []
+    verdict = turn.verdict
+    if verdict is not None and verdict.flagged:
+        lines.append(f"Flag: {_flag(verdict)}")
+        if verdict.rule:
+            source = SOURCES[verdict.rule_source]
+            lines.append(f"Rule: {one_line(verdict.rule)}" + (f" ({source})" if source else ""))
+        if turn.action is not None:
+            lines.append(f"Action: {ACTIONS[turn.action]}")
+    ending = ENDINGS.get(turn.stop_reason)
+    if ending:
+        why = f": {one_line(turn.failure)}" if turn.failure else ""
+        lines.append(f"Note: {ending}{why}")
+    return lines
+
+
+def short_date(date: str) -> str:
+    """A stored date to the minute, in UTC, such as ``2026-01-31 09:30``."""
+    return one_line(date)[:16].replace("T", " ")
+
+
+def one_line(text: str) -> str:
+    """Text from others as one printable line."""
+    return " ".join(printable(text).split())
+
+
+def _flag(verdict: Verdict) -> str:
+    if verdict.severity is None:
+        return f"{symbol(verdict)} no verdict: {one_line(verdict.failure)}"
+    certainty = certainty_words(verdict)
+    return f"{symbol(verdict)} {verdict.severity.words}" + (f" ({certainty})" if certainty else "")
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(dict.fromkeys(one_line(name) for name in names if name))
