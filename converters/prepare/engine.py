@@ -13,7 +13,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -46,11 +48,19 @@ class Engine:
     workers: int
     """How many worker processes, on all machines together."""
 
-    def run(self, work: Work, tasks: Sequence[str]) -> Iterator[str]:
-        """The answers of the tasks in order, as they come. Raises PipelineError."""
+    def run(self, work: Work, tasks: Sequence[str], *, threads: bool = False) -> Iterator[str]:
+        """The answers of the tasks in order, as they come. Raises PipelineError.
+
+        `threads` says that the work is numpy's and Arrow's, which threads of this process share as
+        well: it is done sooner than worker processes have started. A cluster does not care.
+        """
         if not tasks:
             return
         workers = min(self.workers, len(tasks))
+        if self.name == "local" and threads:
+            with ThreadPoolExecutor(workers) as pool:
+                yield from map(_opened, pool.map(partial(_answered, work), tasks))
+            return
         if self.name == "local" and workers == 1:
             # There is nobody to share the work with: a process would only have to be started.
             for task in tasks:

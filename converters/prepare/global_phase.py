@@ -72,7 +72,7 @@ class GlobalPhase:
             BandTask(band, paths, str(gone_file), str(self.work / f"pairs-{band:02d}.npy"))
             for band in range(bands)
         ]
-        self.run("near: candidates", BandWork(), tasks)
+        self.run("near: candidates", BandWork(), tasks, threads=True)
         pairs = joined_pairs(np.load(task.out) for task in tasks)
         if not len(pairs):
             return np.empty(0, np.uint64)
@@ -163,11 +163,13 @@ class GlobalPhase:
             col("line").contains('"labels":[],') | col("line").contains('"rules":[],')
         )
 
-    def run(self, what: str, work: Any, tasks: Sequence[msgspec.Struct]) -> None:
-        """Let the engine do tasks whose answers are files."""
+    def run(
+        self, what: str, work: Any, tasks: Sequence[msgspec.Struct], *, threads: bool = False
+    ) -> None:
+        """Let the engine do tasks whose answers are files; for `threads` see `Engine.run`."""
         with self.progress.step(what, len(tasks)) as done:
             texts = [msgspec.json.encode(task).decode() for task in tasks]
-            for _ in self.engine.run(work, texts):
+            for _ in self.engine.run(work, texts, threads=threads):
                 done(1)
 
 

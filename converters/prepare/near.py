@@ -232,6 +232,8 @@ class _Comparer:
 
         found = np.zeros(left.size, np.float64)
         at = np.flatnonzero(self._has_before[left] == self._has_before[right])
+        # Most pairs that the bands propose are far from near, which the bound tells cheaply.
+        at = at[self._sets.at_most(left[at], right[at]) >= self._threshold]
         found[at] = self._sets.jaccard(left[at], right[at])
         found[found < self._threshold] = 0.0
         if self._before is not None:

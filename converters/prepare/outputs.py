@@ -7,9 +7,8 @@ the manifest say about the records is counted on the way.
 
 from __future__ import annotations
 
-import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,21 +51,19 @@ def write_splits(batches: Iterable[Any], folder: Path) -> Census:
         for number, split in enumerate(SPLITS):
             writers[number] = stack.enter_context(_SplitWriter(folder, split, census))
         for batch in batches:
-            splits = batch.column(0).to_pylist()
-            lines = batch.column(1).to_pylist()
+            splits = batch.column(0).to_numpy()
+            lines = batch.column(1)
             start = 0
             while start < len(splits):
                 stop = _run_end(splits, start)
-                writers[splits[start]].take(lines[start:stop])
+                writers[int(splits[start])].take(lines.slice(start, stop - start))
                 start = stop
     return census
 
 
-def _run_end(splits: Sequence[int], start: int) -> int:
+def _run_end(splits: Any, start: int) -> int:
     """Where the run of equal splits that begins at `start` ends; the splits are sorted."""
-    if splits[-1] == splits[start]:
-        return len(splits)
-    return next(at for at in range(start, len(splits)) if splits[at] != splits[start])
+    return int(splits.searchsorted(splits[start], side="right"))
 
 
 class _SplitWriter:
@@ -76,7 +73,8 @@ class _SplitWriter:
         self._folder = folder
         self._split = split
         self._census = census
-        self._lines: list[str] = []
+        self._lines: list[pa.Array] = []
+        self._held = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> _SplitWriter:
@@ -104,25 +102,43 @@ class _SplitWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None and self._lines:
-            self._write()
+        if kind is None and self._held:
+            self._write(self._joined())
         self._stack.__exit__(kind, error, trace)
 
-    def take(self, lines: Sequence[str]) -> None:
+    def take(self, lines: pa.Array) -> None:
         """Take the next lines of the split."""
-        self._lines += lines
-        while len(self._lines) >= ROW_GROUP:
-            self._write()
+        self._lines.append(lines)
+        self._held += len(lines)
+        if self._held < ROW_GROUP:
+            return
+        joined = self._joined()
+        whole = len(joined) // ROW_GROUP * ROW_GROUP
+        for at in range(0, whole, ROW_GROUP):
+            self._write(joined.slice(at, ROW_GROUP))
+        self._lines = [joined.slice(whole)]
+        self._held = len(joined) - whole
 
-    def _write(self) -> None:
-        lines, self._lines = self._lines[:ROW_GROUP], self._lines[ROW_GROUP:]
-        data = "\n".join([*lines, ""]).encode()
+    def _joined(self) -> pa.Array:
+        import pyarrow as pa
+
+        # 64-bit offsets: a batch of long texts may have more than 2 GiB of them.
+        return pa.concat_arrays([lines.cast(pa.large_string()) for lines in self._lines])
+
+    def _write(self, lines: pa.Array) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        # The characters of such an array lie in one row: they are the file's bytes.
+        data = pc.binary_join_element_wise(
+            lines, pa.scalar("", pa.large_string()), pa.scalar("\n", pa.large_string())
+        ).buffers()[2]
         self._jsonl.write(data)
         table = _parsed(data)
         self._parquet.write_table(table, row_group_size=ROW_GROUP)
         self._count(table)
         census = self._census
-        census.samples += lines[: SAMPLES - len(census.samples)]
+        census.samples += lines.slice(0, SAMPLES - len(census.samples)).to_pylist()
 
     def _count(self, table: pa.Table) -> None:
         import pyarrow.compute as pc
@@ -160,13 +176,14 @@ def record_schema() -> pa.Schema:
     )
 
 
-def _parsed(data: bytes) -> pa.Table:
+def _parsed(data: pa.Buffer) -> pa.Table:
+    import pyarrow as pa
     import pyarrow.json as pj
 
     return pj.read_json(
-        io.BytesIO(data),
+        pa.BufferReader(data),
         # One block: where it would be cut depends on nothing that matters, but costs.
-        read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
+        read_options=pj.ReadOptions(use_threads=False, block_size=data.size + 1),
         parse_options=pj.ParseOptions(
             explicit_schema=record_schema(), unexpected_field_behavior="error"
         ),
