@@ -9,7 +9,6 @@ of workers and of interruptions.
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from converters.scrape.dump_workers import read_files
 from converters.scrape.filters import Filters, Sieve
 from converters.scrape.formats import Format
 from converters.scrape.spool import Spool
+from converters.scrape.things import new_salt
 
 _SHOWN = 20
 """Problems of a file that are told one by one."""
@@ -150,5 +150,5 @@ def _about(job: DumpJob, sizes: Sequence[int]) -> dict[str, Any]:
 def _salt(spool: Spool, job: DumpJob) -> str:
     """The salt of this job, hexadecimal: new, or the one that an interrupted run began with."""
     if not spool.cursor:
-        spool.append([], {"salt": secrets.token_hex(32) if job.hash_authors else ""})
+        spool.append([], {"salt": new_salt() if job.hash_authors else ""})
     return str(spool.cursor["salt"])
