@@ -7,6 +7,7 @@ neither SQL nor the search language can be typed in. Nothing here prints.
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -16,6 +17,7 @@ import msgspec
 
 from oa_chat.archive import fingerprint, fingerprint_of
 from oa_chat.conversation import Conversation, StopReason, Turn
+from oa_chat.database import BUSY_SECONDS
 from oa_chat.errors import StoreError
 from oa_chat.store import Store, title_of
 from oa_chat.verdict import Severity
@@ -189,12 +191,21 @@ class History:
         store.change("DELETE FROM conversation WHERE id = ?", conversation_id)
         store.change("INSERT INTO said (said) VALUES ('rebuild')")
         store.change("VACUUM")
-        ((busy, *_),) = store.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-        if busy:
-            raise StoreError(
-                "The conversation is deleted, but another program still reads the file.",
-                "Close it; the last traces go when the next conversation is deleted for good.",
-            )
+        self._empty_journal()
+
+    def _empty_journal(self) -> None:
+        """Move what the write-ahead log holds into the file, and cut the log to nothing.
+
+        SQLite waits for readers, but not for another program's checkpoint (wal_checkpoint_v2).
+        """
+        until = time.monotonic() + BUSY_SECONDS
+        while self._store.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+            if time.monotonic() > until:
+                raise StoreError(
+                    "The conversation is deleted, but another program still reads the file.",
+                    "Close it; the last traces go when a conversation is next deleted for good.",
+                )
+            time.sleep(0.02)
 
     # ------------------------------------------------------------ taking in
 
