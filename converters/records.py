@@ -19,6 +19,8 @@ from converters.rows import read_rows
 from oa_chat.conversation import Message
 from oa_chat.verdict import LABELS, Severity
 
+_COLUMNS = 'The message is in a column "text", its level in "label" or "labels".'
+
 
 class TurnRow(msgspec.Struct, frozen=True):
     """One earlier turn."""
@@ -85,11 +87,12 @@ def read_records(path: Path) -> Iterator[Record]:
 
 def record_of(row: dict[str, Any], place: str) -> Record:
     """A row as a checked record; `place` is for messages. Raises DataError."""
-    present = {key: value for key, value in row.items() if value is not None}
+    present = {key: value for key, value in row.items() if value not in (None, "") or key == "text"}
     try:
-        read = msgspec.convert(present, RecordRow)
+        # Not strict: the cells of a CSV file are all text, "true" and "0.5" among them.
+        read = msgspec.convert(present, RecordRow, strict=False)
     except msgspec.ValidationError as error:
-        raise DataError(f"{place}: {error}.") from error
+        raise DataError(f"{place}: {error}.", _COLUMNS) from error
     labels = read.labels or ([read.label] if read.label else [])
     unknown = [label for label in labels if label not in LABELS]
     if unknown:

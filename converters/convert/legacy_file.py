@@ -20,6 +20,7 @@ from typing import BinaryIO
 from converters.errors import ConversionError
 
 GGML, GGMF, GGJT = 0x67676D6C, 0x67676D66, 0x67676A74
+_GGUF = int.from_bytes(b"GGUF", "little")
 _VERSIONS = {GGML: (0,), GGMF: (1,), GGJT: (1, 2, 3)}
 _NAMES = {GGML: "GGML", GGMF: "GGMF", GGJT: "GGJT"}
 TYPES = {0: "f32", 1: "f16", 2: "q4_0", 3: "q4_1", 6: "q5_0", 7: "q5_1", 8: "q8_0"}
@@ -94,6 +95,11 @@ def read_legacy(path: Path) -> LegacyFile:
     with path.open("rb") as stream:
         reader = _Reader(path, stream)
         (magic,) = reader.numbers(1)
+        if magic == _GGUF:
+            raise ConversionError(
+                f"{path} is a GGUF file already.",
+                "Name a checkpoint folder; llama.cpp's llama-quantize changes the type of a GGUF.",
+            )
         if magic not in _VERSIONS:
             raise ConversionError(
                 f"{path} is no LLaMA file of an old format (GGML, GGMF or GGJT).",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.convert.probe import MOST_TOKENS
 from converters.errors import ConversionError
-from converters.extras import require
+from converters.pretrained import load_pretrained
 from oa_chat.engine.protocol import ModelKind
 
 if TYPE_CHECKING:
@@ -26,29 +26,13 @@ class Reference:
     """Tokenizer and model of a checkpoint. Raises ConversionError if they cannot be loaded."""
 
     def __init__(self, folder: Path, kind: ModelKind) -> None:
-        require("train", "torch", "transformers")
-        import transformers
-
-        classes = {
-            "classifier": "AutoModelForSequenceClassification",
-            "seq2seq": "AutoModelForSeq2SeqLM",
-            "causal": "AutoModelForCausalLM",
-        }
         self._kind = kind
         self._folder = folder
-        loader = getattr(transformers, classes[kind])
-        settings = {"local_files_only": True, "trust_remote_code": False}
-        transformers.logging.set_verbosity_error()
-        transformers.logging.disable_progress_bar()
         try:
-            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, **settings)
-            self._model: Any = loader.from_pretrained(folder, dtype="float32", **settings).eval()
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-            first = (str(error).strip().splitlines() or [repr(error)])[0]
-            raise ConversionError(
-                f"{folder}: transformers cannot load it: {first[:300]}.",
-                "Nothing can be verified so. Correct the checkpoint, or use --no-verify.",
-            ) from error
+            self._tokenizer, self._model = load_pretrained(folder, kind)
+        except ConversionError as error:
+            hint = "Nothing can be verified so. Correct the checkpoint, or use --no-verify."
+            raise ConversionError(error.message, hint) from error
 
     def ids(self, text: str) -> list[int]:
         """The text as mere text: typed control tokens are letters."""

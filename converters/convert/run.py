@@ -41,17 +41,25 @@ def run(checkpoint: Path, out: Path, options: Options, llama_cpp: Path | None) -
     require("train", "gguf", "numpy")
     started = time.perf_counter()
     if not checkpoint.exists():
-        raise ConversionError(f"There is no {checkpoint}.", "Check the path.")
+        hint = "Check the path. A model of a hub has to be downloaded first."
+        raise ConversionError(f"There is no {checkpoint}.", hint)
     if options.sample is not None and not options.verify:
         raise UsageError("--sample belongs to the verification.", "Leave out --no-verify.")
     screen = _Screen()
     _refuse_overwriting_itself(checkpoint, out)
-    if checkpoint.is_file():
-        converted = convert_legacy(checkpoint, out, options, screen)
-    elif llama_cpp is not None and not is_ours(checkpoint):
-        converted = delegate(llama_cpp, checkpoint, out, options, screen)
-    else:
-        converted = convert_checkpoint(checkpoint, out, options, screen)
+    try:
+        if checkpoint.is_file():
+            converted = convert_legacy(checkpoint, out, options, screen)
+        elif llama_cpp is not None and not is_ours(checkpoint):
+            converted = delegate(llama_cpp, checkpoint, out, options, screen)
+        else:
+            converted = convert_checkpoint(checkpoint, out, options, screen)
+    except OSError as error:
+        raise ConversionError(
+            f"{out} cannot be written: {error.strerror or error}.",
+            "Is there room on the disk (for a float32 copy too), and may you write there?"
+            " Nothing was left behind.",
+        ) from error
     _tell(converted, time.perf_counter() - started)
 
 

@@ -45,7 +45,12 @@ class TokenizerFiles:
         return value if isinstance(value, dict) else {}
 
     def wrong(self, key: str, problem: str, hint: str = "") -> ConversionError:
-        """An error about a key of tokenizer.json."""
+        """An error about a key of tokenizer.json, or about its absence."""
+        if not self.json:
+            return ConversionError(
+                f"{self.folder} holds no tokenizer.json.",
+                "Save the tokenizer beside the weights: tokenizer.save_pretrained.",
+            )
         return ConversionError(f"{self.folder / 'tokenizer.json'}: {key}: {problem}.", hint)
 
 

@@ -26,12 +26,11 @@ from oa_chat.guards.open_assistant import Dialect, OpenAssistant
 from oa_chat.verdict import LABELS, Severity
 
 _TWO_SEPARATORS = ("roberta", "xlm-roberta", "camembert")
+_VOCABULARIES = (
+    *("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
+    *("vocab.json", "vocab.txt"),
+)
 _WEIGHTS = (".safetensors", ".json", ".txt", ".model")
-
-
-def is_checkpoint(folder: Path) -> bool:
-    """Whether a folder looks like a checkpoint of transformers."""
-    return (folder / "config.json").is_file()
 
 
 def open_checkpoint(folder: Path, threads: int = 0) -> GuardJudge:
@@ -39,6 +38,9 @@ def open_checkpoint(folder: Path, threads: int = 0) -> GuardJudge:
     require("train", "torch", "transformers", "tokenizers")
     try:
         config = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
+    except FileNotFoundError as error:
+        hint = "Name a .gguf file, or the folder of a checkpoint."
+        raise ModelUnreadable(f"{folder} holds no config.json.", hint) from error
     except (OSError, msgspec.DecodeError) as error:
         raise ModelUnreadable(f"{folder / 'config.json'} cannot be read: {error}.") from error
     own = read_guard_config(folder)
@@ -51,6 +53,7 @@ def open_checkpoint(folder: Path, threads: int = 0) -> GuardJudge:
     else:
         family = Classifier(_order(folder, config, own), own.thresholds.flag_below)
         engine = _classifier(folder, config, own, threads)
+    _require_files(folder)
     kind = str(config.get("model_type", "unknown"))
     info = JudgeInfo(
         name=folder.resolve().name,
@@ -62,6 +65,26 @@ def open_checkpoint(folder: Path, threads: int = 0) -> GuardJudge:
         flag_below=own.thresholds.flag_below,
     )
     return GuardJudge(info, engine, family)
+
+
+def _require_files(folder: Path) -> None:
+    """Without a vocabulary transformers makes an empty one up, in which all words are the same."""
+    if not any((folder / name).is_file() for name in _VOCABULARIES) and not _is_byt5(folder):
+        raise ModelUnreadable(
+            f"{folder} holds no tokenizer (such as tokenizer.json).",
+            "Save it beside the weights: tokenizer.save_pretrained.",
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise ModelUnreadable(
+            f"{folder} holds no weights (model.safetensors).",
+            "Save the model with save_pretrained.",
+        )
+
+
+def _is_byt5(folder: Path) -> bool:
+    """Whether the tokenizer is of bytes and needs no vocabulary."""
+    path = folder / "tokenizer_config.json"
+    return path.is_file() and b"ByT5Tokenizer" in path.read_bytes()
 
 
 def _classifier(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converters.evaluate.checkpoint import is_checkpoint, open_checkpoint
+from converters.evaluate.checkpoint import open_checkpoint
 from converters.evaluate.intervals import RESAMPLES, SEED
 from converters.evaluate.judges import Judge, open_gguf
 from converters.evaluate.latency import Latency, measure_latency
@@ -92,7 +92,7 @@ def run(options: Options) -> None:
 def open_judge(wanted: str, threads: int = 0) -> Judge:
     """The judge of a name, a GGUF file or a checkpoint folder. Raises ModelError, UsageError."""
     path = Path(wanted).expanduser()
-    return open_checkpoint(path, threads) if is_checkpoint(path) else open_gguf(wanted, threads)
+    return open_checkpoint(path, threads) if path.is_dir() else open_gguf(wanted, threads)
 
 
 def _sets(options: Options) -> list[LabelledSet]:

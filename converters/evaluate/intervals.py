@@ -82,7 +82,7 @@ def _figure(value: float, drawn: Floats | None, why: str) -> Figure:
         return Figure(None, why=why or "undefined for this set")
     if drawn is None or np.isnan(drawn).mean() > _MOST_UNDEFINED:
         return Figure(value)
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    low, high = np.percentile(drawn[np.isfinite(drawn)], [2.5, 97.5])
     return Figure(value, float(low), float(high))
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from converters.errors import ConversionError
+from converters.pretrained import load_pretrained
 from oa_chat.engine.cuts import Ids
 from oa_chat.engine.looks import Scores
 from oa_chat.engine.passage_ids import PassageIds
@@ -69,28 +71,17 @@ class TorchEngine(ABC):
 
     def _open(self) -> None:
         import torch
-        from transformers import AutoTokenizer
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()  # "Loading weights" would stand between our own lines
         if self._threads:
             torch.set_num_threads(self._threads)
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-            model = self._class().from_pretrained(
-                self._folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise ModelUnreadable(
-                f"{self._folder} is no checkpoint that can be loaded: {error}.",
-                "It needs config.json, model.safetensors and its tokenizer.",
-            ) from error
+            # The other format of weights can run code.
+            self._tokenizer, model = load_pretrained(self._folder, self._kind, use_safetensors=True)
+        except ConversionError as error:
+            hint = "It needs config.json, model.safetensors and its tokenizer."
+            raise ModelUnreadable(error.message, hint) from error
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = model.to(self._device).eval()
-
-    @abstractmethod
-    def _class(self) -> Any:
-        """The class of transformers that loads it."""
+        self._model = model.to(self._device)
 
     @abstractmethod
     def _context(self) -> int:
@@ -119,11 +110,6 @@ class TorchClassifier(TorchEngine):
         self._judge((ids for plan in plans for ids in plan.first_look()), scores)
         self._judge((ids for plan in plans for ids in plan.second_look(scores)), scores)
         return [plan.windows(scores) for plan in plans]
-
-    def _class(self) -> Any:
-        from transformers import AutoModelForSequenceClassification
-
-        return AutoModelForSequenceClassification
 
     def _context(self) -> int:
         return self._max_tokens
@@ -178,11 +164,6 @@ class TorchSeq2Seq(TorchEngine):
         await self.load()
         outputs = [self._write(prompt, labels, max_tokens) for prompt in prompts]
         return [_shortened(output, brief) for output in outputs]
-
-    def _class(self) -> Any:
-        from transformers import AutoModelForSeq2SeqLM
-
-        return AutoModelForSeq2SeqLM
 
     def _context(self) -> int:
         return _MOST_TOKENS

@@ -138,6 +138,14 @@ def test_a_wrong_record_is_named_by_file_and_line(
     assert f"{path}, line 2" in caught.value.message
 
 
+def test_cells_of_a_table_are_read_as_what_they_mean(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label,unsafe,weight\nhello,__casual__,false,0.5\nbye,,true,\n")
+    fine, bad = read_records(path)
+    assert (fine.row.unsafe, fine.row.weight, len(fine.levels)) == (False, 0.5, 1)
+    assert (bad.row.unsafe, bad.row.weight, len(bad.levels)) == (True, 1.0, 0)
+
+
 def test_the_pipeline_page_has_every_column() -> None:
     page = (Path(__file__).parents[2] / "docs" / "pipeline.md").read_text(encoding="utf-8")
     section = page.split("## The record")[1].split("\n## ")[0]

@@ -88,6 +88,36 @@ def test_failures_are_told_with_what_to_do(
     assert not Path(out).exists()
 
 
+def test_inputs_that_are_no_checkpoint_are_told_apart(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.gguf"
+    gguf = tmp_path / "done.gguf"
+    gguf.write_bytes(b"GGUF" + bytes(64))
+    assert run(["convert", str(gguf), str(out)]) == 9
+    assert "is a GGUF file already" in capfd.readouterr().err
+    assert run(["convert", "someone/model-of-a-hub", str(out)]) == 9
+    assert "has to be downloaded first" in capfd.readouterr().err
+    folder = checkpoints.bert(tmp_path / "checkpoint")
+    (folder / "tokenizer.json").unlink()
+    assert run(["convert", str(folder), str(out)]) == 9
+    said = capfd.readouterr().err
+    assert "holds no tokenizer.json" in said
+    assert "save_pretrained" in said
+    assert not out.exists()
+
+
+def test_a_place_that_takes_no_file_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = checkpoints.bert(tmp_path / "checkpoint")
+    (tmp_path / "file").write_text("in the way")
+    assert run(["convert", str(folder), str(tmp_path / "file" / "x.gguf")]) == 9
+    said = capfd.readouterr().err
+    assert "x.gguf cannot be written" in said
+    assert "Nothing was left behind" in said
+
+
 def test_markup_in_a_name_is_mere_text(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = checkpoints.bert(tmp_path / "[red]x")
     assert run(["convert", str(folder), str(tmp_path / "m.gguf")]) == 0

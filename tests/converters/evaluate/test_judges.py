@@ -99,11 +99,36 @@ def test_what_is_no_guard_is_refused(checkpoint: Path, tmp_path: Path) -> None:
         open_judge(str(tmp_path))
 
 
+def test_a_checkpoint_without_its_tokenizer_is_refused_at_once(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """Without it transformers would make up a vocabulary without words, all messages alike."""
+    folder = tmp_path / "guard"
+    shutil.copytree(checkpoint, folder)
+    for file in folder.glob("*token*"):
+        file.unlink()
+    for file in folder.glob("vocab*"):
+        file.unlink()
+    with pytest.raises(ModelUnreadable, match="holds no tokenizer"):
+        open_checkpoint(folder)
+
+
+def test_a_folder_that_is_no_checkpoint_says_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnreadable, match=r"holds no config\.json"):
+        open_judge(str(tmp_path))
+
+
 def test_a_checkpoint_without_weights_says_so(checkpoint: Path, tmp_path: Path) -> None:
     other = tmp_path / "empty"
     shutil.copytree(checkpoint, other)
     (other / "model.safetensors").unlink()
-    with closing(open_judge(str(other))) as judge, pytest.raises(ModelUnreadable, match="loaded"):
+    with pytest.raises(ModelUnreadable, match="holds no weights"):
+        open_judge(str(other))
+    (other / "model.safetensors").write_bytes(b"torn")
+    with (
+        closing(open_judge(str(other))) as judge,
+        pytest.raises(ModelUnreadable, match="cannot load"),
+    ):
         judge.judge(conversations())
 
 
