@@ -1,10 +1,12 @@
 """Recipes: TOML files that say what a run does, with ``key=value`` overrides from the shell.
 
-A recipe is read strictly into the struct of its command. This module knows no command's keys.
+A recipe is read strictly into the struct of its command, and found by its path or, if it ships, by
+its name. This module knows no command's keys.
 """
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,30 @@ from converters.errors import RecipeError
 from oa_chat.strict_toml import TomlKind, reason_of
 
 T = TypeVar("T", bound=msgspec.Struct)
+SHIPPED = Path(__file__).resolve().parent / "recipes"
+"""The recipes that ship, of all commands."""
+
+
+def find_recipe(named: str, key: str) -> Path:
+    """The file of a recipe given by path, or by the name of one that ships. Raises RecipeError.
+
+    `key` is what the recipes of this command, and of no other, have at their top.
+    """
+    path = Path(named)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    shipped = [
+        file.stem
+        for file in sorted(SHIPPED.glob("*.toml"))
+        if key in tomllib.loads(file.read_text(encoding="utf-8"))
+    ]
+    if named in shipped:
+        return SHIPPED / f"{named}.toml"
+    near = difflib.get_close_matches(named, shipped, n=1, cutoff=0.5)
+    raise RecipeError(
+        f"There is no recipe {named!r}: no such file, and none of that name ships.",
+        f"{f'Did you mean {near[0]}? ' if near else ''}Recipes that ship: {', '.join(shipped)}.",
+    )
 
 
 def load_recipe(path: Path, struct: type[T], overrides: Sequence[str] = ()) -> T:

@@ -56,14 +56,13 @@ def prepare(  # noqa: PLR0913 - what click hands over
     """
     from converters.prepare.plan import Request
     from converters.prepare.progress import Progress
-    from converters.prepare.recipe import find_recipe
     from converters.prepare.run import run
+    from converters.recipe import find_recipe
 
     if address and engine != "ray":
         raise click.UsageError("--address is of a Ray cluster: add --engine ray.")
-    request = Request(
-        find_recipe(recipe), overrides, out, data, engine, address, workers, slice_kb * 1024
-    )
+    path = find_recipe(recipe, "source")
+    request = Request(path, overrides, out, data, engine, address, workers, slice_kb * 1024)
     if dry_run:
         _print_sources(request)
         return

@@ -19,12 +19,12 @@ from converters.prepare.pipeline import Pipeline, checked
 from converters.prepare.recipe import (
     EMBEDDED,
     RULEBOOK,
-    SHIPPED,
     AttachRecipe,
     DecontaminateRecipe,
     place_of_step,
     read_recipe,
 )
+from converters.recipe import SHIPPED
 from oa_chat import catalog
 
 WORK = ".work"

@@ -21,7 +21,6 @@ from converters.recipe import load_recipe
 from oa_chat.strict_toml import line_of, reason_of
 
 SPLITS = ("train", "validation", "test")
-SHIPPED = Path(__file__).resolve().parent.parent / "recipes"
 
 EMBEDDED = "embedded"
 RULEBOOK = "rulebook"
@@ -92,31 +91,6 @@ GLOBAL_STEPS: dict[str, type[msgspec.Struct]] = {
     "attach": AttachRecipe,
 }
 """Steps that are no row steps, in the order in which they run."""
-
-
-def find_recipe(named: str) -> Path:
-    """The file of a recipe given by path, or by the name of one that ships. Raises RecipeError."""
-    path = Path(named)
-    if path.suffix == ".toml" or path.exists():
-        return path
-    names = sorted(file.stem for file in SHIPPED.glob("*.toml"))
-    shipped = [name for name in names if name in _prepare_names(names)]
-    if named in shipped:
-        return SHIPPED / f"{named}.toml"
-    raise RecipeError(
-        f"There is no recipe {named!r}: no such file, and none of that name ships.",
-        f"{_near(named, shipped)}Recipes that ship: {', '.join(shipped)}.",
-    )
-
-
-def _prepare_names(names: Sequence[str]) -> list[str]:
-    """The recipes of this command: those of `train` lie in the same folder."""
-    own = []
-    for name in names:
-        text = (SHIPPED / f"{name}.toml").read_text(encoding="utf-8")
-        if re.search(r"^\s*\[\[source\]\]", text, re.MULTILINE):
-            own.append(name)
-    return own
 
 
 def read_recipe(path: Path, overrides: Sequence[str], data: Path | None) -> Recipe:

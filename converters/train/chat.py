@@ -37,7 +37,7 @@ from converters.train.chat_model import (
     tokenizer_of,
 )
 from converters.train.chat_tokens import ChatTokens, learned
-from converters.train.files import data_files
+from converters.train.files import Folders, data_files
 from converters.train.job import Evaluation, Finished, Inputs, Part, Processes, Stage, Survey
 from converters.train.packing import Rounds, Source, tensors
 from converters.train.schedule import rates
@@ -96,19 +96,19 @@ class ChatRecipe(Recipe, frozen=True, kw_only=True):
 RECIPE = ChatRecipe
 
 
-def open_job(recipe: ChatRecipe, data: Path | None) -> ChatJob:
+def open_job(recipe: ChatRecipe, folders: Folders) -> ChatJob:
     """Read the data and make or open the model. Raises PipelineErrors."""
-    return ChatJob(recipe, data)
+    return ChatJob(recipe, folders)
 
 
 class ChatJob:
     """See `job.Job`."""
 
-    def __init__(self, recipe: ChatRecipe, data: Path | None) -> None:
+    def __init__(self, recipe: ChatRecipe, folders: Folders) -> None:
         self._recipe = recipe
         wanted = [one for phase in recipe.phase for one in phase.data]
         names = [one.file for one in wanted] + [one.file for one in recipe.held_out]
-        self.files: Mapping[str, Path] = data_files(names, data)
+        self.files: Mapping[str, Path] = data_files(names, folders)
         self._tokens = ChatTokens(self._tokenizer(wanted))
         self._documents: dict[tuple[str, Format], list[Document]] = {}
         for one in wanted:

@@ -30,9 +30,10 @@ from converters.train.classifier_dev import (
     windows_of,
 )
 from converters.train.classifier_model import ModelSettings, is_head, open_model
-from converters.train.files import data_files
+from converters.train.files import Folders, data_files
 from converters.train.guard_rows import (
     ContextSettings,
+    Read,
     Row,
     SourceRule,
     exchanges,
@@ -90,19 +91,19 @@ class ClassifierRecipe(Recipe, frozen=True, kw_only=True):
 RECIPE = ClassifierRecipe
 
 
-def open_job(recipe: ClassifierRecipe, data: Path | None) -> ClassifierJob:
+def open_job(recipe: ClassifierRecipe, folders: Folders) -> ClassifierJob:
     """Read the records and open the model. Raises PipelineErrors."""
-    return ClassifierJob(recipe, data)
+    return ClassifierJob(recipe, folders)
 
 
 class ClassifierJob:
     """See `job.Job`."""
 
-    def __init__(self, recipe: ClassifierRecipe, data: Path | None) -> None:
+    def __init__(self, recipe: ClassifierRecipe, folders: Folders) -> None:
         self._recipe = recipe
-        train = data_files(recipe.data.train, data)
-        dev = data_files(recipe.data.dev, data)
-        talks = data_files(recipe.context.exchanges if recipe.context.share else [], data)
+        train = data_files(recipe.data.train, folders)
+        dev = data_files(recipe.data.dev, folders)
+        talks = data_files(recipe.context.exchanges if recipe.context.share else [], folders)
         self.files: Mapping[str, Path] = {**train, **dev, **talks}
         read = read_guard_rows(train.values(), recipe.data.source, recipe.data.skip, recipe.seed)
         self._rows = read.rows
@@ -126,7 +127,7 @@ class ClassifierJob:
         self._contexts = [self._ids.tokens(text).ids for text in talk]
         self._class_weights = _class_weights(recipe.labels, self._rows)
         self._inputs: dict[int, list[Ids]] = {}
-        self.survey = self._survey(read.unlabelled)
+        self.survey = self._survey(read)
         self.stages = [self._stage()]
 
     def _stage(self) -> Stage:
@@ -253,12 +254,14 @@ class ClassifierJob:
         )
         return config, metrics
 
-    def _survey(self, unlabelled: int) -> Survey:
+    def _survey(self, read: Read) -> Survey:
         parts = Counter((row.source or "(no source)", _words(row)) for row in self._rows)
-        notes = [f"left out    {unlabelled} records without a label"] if unlabelled else []
+        left = read.unlabelled
+        notes = [f"left out    {left} records without a label"] if left else []
         notes.append(f"dev         {len(self._dev.rows):,} records")
         table_rows = [Part(name, label, n) for (name, label), n in sorted(parts.items())]
-        return Survey(table_rows, self._lengths(0), notes)
+        warnings = [f"no record is of the [[data.source]] {name}." for name in read.unused]
+        return Survey(table_rows, self._lengths(0), notes, warnings)
 
 
 def _peak(row: Row) -> int:

@@ -113,6 +113,8 @@ def _configure(config: Any, settings: ModelSettings) -> None:
     config.problem_type = "single_label_classification"
     if hasattr(config, "reference_compile"):
         config.reference_compile = False  # ModernBERT: compiling costs minutes and gains little
+    if hasattr(config, "classifier_pooling"):
+        config.classifier_pooling = "mean"  # ModernBERT: llama.cpp knows no other
     wanted = {
         ("hidden_dropout_prob", "mlp_dropout", "embedding_dropout"): settings.dropout,
         ("attention_probs_dropout_prob", "attention_dropout"): settings.attention_dropout,

@@ -12,7 +12,7 @@ from converters.options import debug_option
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--data",
@@ -30,7 +30,7 @@ from converters.options import debug_option
 @click.option("--fresh", is_flag=True, help="Begin again where a training lies already.")
 @debug_option
 def train(
-    recipe: Path,
+    recipe: str,
     overrides: tuple[str, ...],
     data: Path | None,
     dry_run: bool,
@@ -40,15 +40,17 @@ def train(
 ) -> None:
     """Train a guard, a rule writer or a small chat model, by a recipe.
 
-    RECIPE is a TOML file; KEY=VALUE, such as train.epochs=2, goes before what it says. Interrupted
-    (Ctrl+C, SIGTERM) it saves a checkpoint, and --resume auto goes on from there.
+    RECIPE is a TOML file, or the name of one that ships: guard-minilm, rule-writer, starter-chat,
+    t5-narrow. KEY=VALUE, such as train.epochs=2, goes before what it says. Interrupted (Ctrl+C,
+    SIGTERM) it saves a checkpoint, and --resume auto goes on from there.
     """
+    from converters.recipe import find_recipe
     from converters.train.run import Wanted, run
 
     keys = {"out": "out", "base": "base", "seed": "seed", "max_steps": "train.max_steps"}
     more = tuple(f"{keys[name]}={value}" for name, value in said.items() if value is not None)
     with _ended_by_signals():
-        run(Wanted(recipe, (*overrides, *more), data, dry_run, resume, fresh))
+        run(Wanted(find_recipe(recipe, "kind"), (*overrides, *more), data, dry_run, resume, fresh))
 
 
 @contextmanager

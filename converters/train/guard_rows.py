@@ -80,6 +80,8 @@ class Read:
 
     rows: Sequence[Row]
     unlabelled: int
+    unused: Sequence[str] = ()
+    """Rules that no record met first."""
 
 
 def read_guard_rows(
@@ -88,6 +90,7 @@ def read_guard_rows(
     """The labelled records, as often as their rules say. Raises DataError for a file of none."""
     rows: list[Row] = []
     unlabelled = 0
+    used: set[SourceRule] = set()
     for path in files:
         labelled = 0
         for number, raw in read_rows(path):
@@ -101,6 +104,7 @@ def read_guard_rows(
                 continue
             labelled += 1
             rule = next((rule for rule in rules if rule.fits(record)), SourceRule())
+            used.add(rule)
             chance = random.Random(f"{seed}/{path.name}/{number}")  # noqa: S311 - no secret
             times = int(rule.repeat) + (chance.random() < rule.repeat % 1)
             rows += [_row(record, rule, given)] * times
@@ -109,7 +113,8 @@ def read_guard_rows(
                 f"{path} has no record with a label.",
                 'Each needs "labels": [...] with one or more of the five levels.',
             )
-    return Read(rows, unlabelled)
+    unused = [f"{rule.name} (kind {rule.kind})" for rule in rules if rule not in used]
+    return Read(rows, unlabelled, unused)
 
 
 def _given(value: object, place: str) -> tuple[float, ...]:

@@ -57,6 +57,8 @@ class Survey:
     lengths: Sequence[int]
     """Tokens of each record."""
     notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    """What in the recipe has no effect on this data."""
 
 
 @dataclass(frozen=True, slots=True)

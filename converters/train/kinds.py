@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from converters.errors import RecipeError
 from converters.recipe import load_recipe
+from converters.train.files import Folders
 from converters.train.job import Job
 from converters.train.settings import Recipe
 
@@ -26,8 +27,8 @@ class Kind(Protocol):
     RECIPE: type[Recipe]
     """How its recipe looks."""
 
-    def open_job(self, recipe: Any, data: Path | None) -> Job:
-        """Read the data and open the model. `data` stands for ``{data}`` in paths."""
+    def open_job(self, recipe: Any, folders: Folders) -> Job:
+        """Read the data and open the model. Raises PipelineErrors."""
         ...
 
 

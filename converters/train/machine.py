@@ -7,6 +7,7 @@ out. Nothing here knows what is trained.
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -87,8 +88,14 @@ class Machine:
         self._accelerator.wait_for_everyone()
 
     def close(self) -> None:
-        """Leave the group of processes."""
+        """Leave the group of processes; the last thing that they do together.
+
+        What trained across them holds the group's threads (in cycles, so they would live until the
+        interpreter ends, where a thread that asks for Python aborts the process): it goes first.
+        """
         if self.count > 1:
+            self._accelerator.free_memory()
+            gc.collect()
             self._accelerator.end_training()
 
     @property

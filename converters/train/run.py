@@ -9,9 +9,11 @@ What is trained is the kind's matter (`kinds`).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,11 @@ import msgspec
 
 from converters.errors import TrainingError
 from converters.extras import require
+from converters.locking import locked
 from converters.provenance import replacing
 from converters.train.card import write_card
 from converters.train.checkpoints import Checkpoints, LoopState
-from converters.train.files import hashes
+from converters.train.files import Folders, hashes
 from converters.train.interrupts import interrupts
 from converters.train.job import Finished, Job
 from converters.train.journal import HISTORY, plot
@@ -32,6 +35,7 @@ from converters.train.kinds import read_recipe
 from converters.train.loop import Loop, Place
 from converters.train.machine import Machine, explained_memory
 from converters.train.settings import Recipe
+from oa_chat.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +57,55 @@ def run(wanted: Wanted) -> None:
     _quiet()
     recipe, kind = read_recipe(wanted.recipe, wanted.overrides)
     out = Path(recipe.out)
-    checkpoint = None if wanted.dry_run else _checkpoint(wanted, out)
-    machine = Machine(recipe.train)
-    try:
-        _seed(recipe.seed)
-        with explained_memory(recipe.train):
-            job = kind.open_job(recipe, wanted.data)
-            if wanted.dry_run:
-                from converters.train.estimate import print_estimate
+    with contextlib.nullcontext() if wanted.dry_run else _alone(out):
+        checkpoint = None if wanted.dry_run else _checkpoint(wanted, out)
+        machine = Machine(recipe.train)
+        try:
+            _seed(recipe.seed)
+            with explained_memory(recipe.train):
+                job = kind.open_job(recipe, Folders(wanted.data, wanted.recipe.parent))
+                _warn(job, machine)
+                if wanted.dry_run:
+                    from converters.train.estimate import print_estimate
 
-                print_estimate(job, recipe.train, machine)
-            else:
-                _train(job, recipe, machine, checkpoint)
-    finally:
-        machine.close()
+                    print_estimate(job, recipe.train, machine)
+                else:
+                    _train(job, recipe, machine, checkpoint)
+        finally:
+            machine.close()
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps a second training out of the folder. The first of several processes holds the lock."""
+    if not _first():
+        yield
+        return
+    folder = out / "checkpoints"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(
+            f"The folder {out} cannot be made: {error.strerror}.", "Choose another: out=FOLDER."
+        ) from error
+    with (folder / "lock").open("ab") as stream:
+        if not locked(stream):
+            raise TrainingError(
+                f"Another training is at work in {out}.",
+                "Wait for it, or choose another: out=NAME.",
+            )
+        yield
+
+
+def _first() -> bool:
+    """Whether this is the first of the processes that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _warn(job: Job, machine: Machine) -> None:
+    if machine.rank == 0:
+        for text in job.survey.warnings:
+            _say(f"Note: {printable(text)}")
 
 
 def _train(job: Job, recipe: Recipe, machine: Machine, checkpoint: Path | None) -> None:
@@ -106,7 +145,7 @@ def _checkpoint(wanted: Wanted, out: Path) -> Path | None:
     checkpoints = Checkpoints(out)
     newest = checkpoints.newest()
     if wanted.fresh:
-        if int(os.environ.get("RANK", "0")) == 0:
+        if _first():
             checkpoints.clear()
             (out / HISTORY).unlink(missing_ok=True)
         return None

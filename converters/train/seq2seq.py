@@ -17,7 +17,7 @@ from converters.convert.guard_config import GuardConfig, write_guard_config
 from converters.errors import DataError
 from converters.train.bases import load_model, load_tokenizer, merged, scratch_size, with_lora
 from converters.train.card import table
-from converters.train.files import data_files
+from converters.train.files import Folders, data_files
 from converters.train.guard_rows import SourceRule
 from converters.train.job import Evaluation, Finished, Inputs, Part, Processes, Stage, Survey
 from converters.train.optimizers import adamw
@@ -80,18 +80,18 @@ class Seq2SeqRecipe(Recipe, frozen=True, kw_only=True):
 RECIPE = Seq2SeqRecipe
 
 
-def open_job(recipe: Seq2SeqRecipe, data: Path | None) -> Seq2SeqJob:
+def open_job(recipe: Seq2SeqRecipe, folders: Folders) -> Seq2SeqJob:
     """Read the records and open the model. Raises PipelineErrors."""
-    return Seq2SeqJob(recipe, data)
+    return Seq2SeqJob(recipe, folders)
 
 
 class Seq2SeqJob:
     """See `job.Job`."""
 
-    def __init__(self, recipe: Seq2SeqRecipe, data: Path | None) -> None:
+    def __init__(self, recipe: Seq2SeqRecipe, folders: Folders) -> None:
         self._recipe = recipe
         self._family = OpenAssistant(recipe.model.dialect)
-        train, dev = data_files(recipe.data.train, data), data_files(recipe.data.dev, data)
+        train, dev = data_files(recipe.data.train, folders), data_files(recipe.data.dev, folders)
         self.files: Mapping[str, Path] = {**train, **dev}
         settings = recipe.data
         wanted = Wanted(

@@ -130,6 +130,7 @@ class CausalRunner:
             gpu_layers=model.gpu_layers,
             threads=context.options.threads,
             has_template=not self._template.assumed,
+            prompt_format=own_keys(header).prompt_format,
             load_ms=(time.perf_counter() - started) * 1000,
             note=" ".join(filter(None, [note, own_keys(header).note, *self._notes(wanted)])),
         )

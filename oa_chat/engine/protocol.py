@@ -139,6 +139,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     has_template: bool = True
     """Whether the file holds a chat template; without one ChatML is assumed."""
     labels: list[str] = []
+    prompt_format: str = ""
+    """What the file says of how it is to be asked, such as "rule-writer/level"; mostly nothing."""
     load_ms: float = 0.0
     note: str = ""
     """Something the user should know, such as a retry with fewer layers."""

@@ -18,7 +18,7 @@ from oa_chat.engine import cuts
 from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import Piece, Sampling
 from oa_chat.errors import EngineError, ModelError
-from oa_chat.guards.rule_prompt import RULE_END, writer_prompt
+from oa_chat.guards.rule_prompt import LEVEL_FORMAT, RULE_END, writer_prompt
 from oa_chat.rulebook import Rulebook, RuleMatch
 from oa_chat.verdict import RuleSource, Severity
 
@@ -107,7 +107,7 @@ def _sentences(text: str) -> Iterator[str]:
 class WriterAuthor:
     """Lets a small causal model write the rule, with the rulebook behind it.
 
-    The prompt is `rule_prompt.writer_prompt`; greedy.
+    The prompt is `rule_prompt.writer_prompt`, with the level if the model's file says so; greedy.
     """
 
     name = "rule writer"
@@ -129,7 +129,7 @@ class WriterAuthor:
             return found
         try:
             async with asyncio.timeout(_WRITER_SECONDS):
-                written = await self._write(text)
+                written = await self._write(text, severity)
         except (EngineError, ModelError, TimeoutError):
             return found
         return Authored(written, "writer", found.categories) if written else found
@@ -138,9 +138,11 @@ class WriterAuthor:
         """As the fallback says: the writer gives none."""
         return self._fallback.categories(text, severity)
 
-    async def _write(self, text: str) -> str:
+    async def _write(self, text: str, severity: Severity) -> str:
+        info = await self._engine.load()
+        told = severity if info.prompt_format == LEVEL_FORMAT else None
         sampling = Sampling(temperature=0.0, repeat_penalty=1.0, max_tokens=_RULE_TOKENS)
-        answers = self._engine.complete(writer_prompt(text), sampling, [RULE_END])
+        answers = self._engine.complete(writer_prompt(text, told), sampling, [RULE_END])
         pieces = [answer.text async for answer in answers if isinstance(answer, Piece)]
         return " ".join("".join(pieces).split())[:_RULE_LENGTH]
 

@@ -2,7 +2,7 @@
 
 The message is a ChatML turn of the user, the rule a turn of the role ``rule``. A model may be
 trained to see the level behind that role (``rule needs caution``); its file then says
-``oa_chat.prompt_format = "rule-writer/level"``.
+``oa_chat.prompt_format = "rule-writer/level"`` (`LEVEL_FORMAT`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from oa_chat.verdict import Severity
 
 RULE_END = "<|im_end|>"
 """What a rule ends with."""
+LEVEL_FORMAT = "rule-writer/level"
 _CHARACTERS = 600
 """About 150 tokens, what the first writer was trained on. The front of a longer message is read."""
 

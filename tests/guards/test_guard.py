@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,9 @@ from oa_chat.guards.open_assistant import OpenAssistant
 from oa_chat.guards.registry import identify
 from oa_chat.policy import PROFILES, Action, decide
 from oa_chat.rulebook import Rulebook
+from oa_chat.segment import Segment
 from oa_chat.verdict import Severity, Verdict
+from tests.engine.surgery import rewritten
 
 MODELS = Path(__file__).parents[1] / "models"
 SEED = "I think all white people are racists"
@@ -205,6 +208,32 @@ async def test_the_rule_writer_writes_except_where_it_is_grave() -> None:
     assert written.text
     grave = await writer.rule(CRISIS, Severity.INTERVENTION)
     assert grave.source == "rulebook"
+    await writer.close()
+
+
+@pytest.mark.parametrize(
+    ("form", "role"), [("rule-writer/level", "rule needs caution"), ("", "rule")]
+)
+async def test_a_writer_whose_file_asks_for_the_level_is_told_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, role: str
+) -> None:
+    key = "oa_chat.prompt_format"
+    path = tmp_path / "writer.gguf"
+    put = {key: form} if form else {}
+    engine = Engine(rewritten(embedded_path(RULE_WRITER), path, drop=[key], put=put), "causal")
+    asked: list[str] = []
+    complete = engine.complete
+
+    def heard(segments: Sequence[Segment], *rest: Any) -> Any:
+        asked.append("".join(segment.text for segment in segments))
+        return complete(segments, *rest)
+
+    monkeypatch.setattr(engine, "complete", heard)
+    writer = WriterAuthor(engine, author())
+    written = await writer.rule("I stole some candy from the shop", Severity.CAUTION)
+    assert written.source == "writer"
+    (prompt,) = asked
+    assert prompt.endswith(f"<|im_start|>{role}\n")
     await writer.close()
 
 

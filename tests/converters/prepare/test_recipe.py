@@ -9,13 +9,12 @@ import pytest
 from converters.errors import RecipeError
 from converters.prepare.pipeline import checked
 from converters.prepare.recipe import (
-    SHIPPED,
     NearRecipe,
-    find_recipe,
     read_recipe,
     recipe_hash,
     resolved,
 )
+from converters.recipe import SHIPPED, find_recipe
 from tests.converters.prepare.small_data import PLAIN, write_recipe
 
 
@@ -88,7 +87,7 @@ def test_shipped_recipes_are_found_by_name_and_are_sound() -> None:
     names = {path.stem for path in SHIPPED.glob("*.toml")}
     assert {"guard", "reddit", "multilingual"} <= names
     for name in ("guard", "reddit", "multilingual"):
-        path = find_recipe(name)
+        path = find_recipe(name, "source")
         pipeline = checked(read_recipe(path, [], None), path)
         assert pipeline.recipe.name == name
         assert pipeline.sources
@@ -96,5 +95,5 @@ def test_shipped_recipes_are_found_by_name_and_are_sound() -> None:
 
 def test_an_unknown_name_proposes_a_shipped_recipe() -> None:
     with pytest.raises(RecipeError) as caught:
-        find_recipe("gaurd")
+        find_recipe("gaurd", "source")
     assert "Did you mean guard?" in caught.value.hint

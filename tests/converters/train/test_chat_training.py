@@ -127,6 +127,7 @@ def test_the_held_out_share_is_a_hundredth_by_the_first_message() -> None:
 
 def test_held_out_rows_are_never_trained_on(tmp_path: Path) -> None:
     from converters.train.chat import ChatJob
+    from converters.train.files import Folders
     from converters.train.kinds import read_recipe
 
     data = data_folder(tmp_path / "data")
@@ -139,7 +140,7 @@ def test_held_out_rows_are_never_trained_on(tmp_path: Path) -> None:
     write_lines(data / "talks.jsonl", rows)
     path = tmp_path / "recipe.toml"
     path.write_text(CHAT.replace("whole = true", ""))
-    job = read_recipe(path, [])[1].open_job(read_recipe(path, [])[0], data)
+    job = read_recipe(path, [])[1].open_job(read_recipe(path, [])[0], Folders(data))
     assert isinstance(job, ChatJob)
     documents = job._documents["{data}/talks.jsonl", "chat"]
     assert len(documents) == len(rows) - 1

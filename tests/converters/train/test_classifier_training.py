@@ -13,6 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from converters.convert.guard_config import read_guard_config
 from converters.train.classifier import ClassifierJob
 from converters.train.classifier_dev import windows_of
+from converters.train.files import Folders
 from converters.train.guard_rows import FAMILY
 from converters.train.kinds import read_recipe
 from oa_chat.conversation import Message
@@ -26,7 +27,7 @@ def job(tmp_path: Path, *overrides: str, data: Path | None = None) -> Classifier
     path = tmp_path / "recipe.toml"
     path.write_text(CLASSIFIER)
     recipe, module = read_recipe(path, overrides)
-    made = module.open_job(recipe, data or data_folder(tmp_path / "data"))
+    made = module.open_job(recipe, Folders(data or data_folder(tmp_path / "data")))
     assert isinstance(made, ClassifierJob)
     return made
 

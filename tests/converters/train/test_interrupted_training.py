@@ -7,7 +7,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -208,34 +207,3 @@ def test_sigterm_writes_a_checkpoint_and_ends_with_143(tmp_path: Path) -> None:
     assert losses(out) == losses(
         train(tmp_path / "straight", CLASSIFIER, *overrides, data=tmp_path / "data")
     )
-
-
-def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
-    one = train(
-        tmp_path / "one",
-        CLASSIFIER,
-        "train.max_steps=4",
-        "model.dropout=0.0",
-        "model.attention_dropout=0.0",
-        "model.head_dropout=0.0",
-    )
-    folder = tmp_path / "two"
-    folder.mkdir()
-    dropout = [f"model.{name}dropout=0.0" for name in ("", "attention_", "head_")]
-    command = _command(folder, "--max-steps", "4", *dropout)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    torchrun += ["--master-port", str(20000 + os.getpid() % 20000)]
-    started = time.monotonic()
-    done = subprocess.run(
-        [*torchrun, "-m", "oa_chat", *command],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "2 processes" in done.stderr
-    assert done.stdout.count(str(folder / "out")) == 1, "only the first process tells"
-    assert losses(folder / "out") == pytest.approx(losses(one), rel=1e-4)
-    assert time.monotonic() - started < 100

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, T5Config, T5ForConditionalGeneration
 
 from converters.convert.guard_config import read_guard_config
+from converters.train.files import Folders
 from converters.train.kinds import read_recipe
 from converters.train.seq2seq import Seq2SeqJob
 from converters.train.seq2seq_tokens import MARKS, T5Tokens
@@ -36,7 +37,7 @@ def job(tmp_path: Path, *overrides: str) -> Seq2SeqJob:
     path = tmp_path / "recipe.toml"
     path.write_text(SEQ2SEQ)
     recipe, module = read_recipe(path, overrides)
-    made = module.open_job(recipe, data_folder(tmp_path / "data"))
+    made = module.open_job(recipe, Folders(data_folder(tmp_path / "data")))
     assert isinstance(made, Seq2SeqJob)
     return made
 

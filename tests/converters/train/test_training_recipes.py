@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import converters
 from converters.errors import DataError, RecipeError, TrainingError
+from converters.recipe import find_recipe
+from converters.train.files import Folders, data_files
 from converters.train.kinds import read_recipe
 from converters.train.settings import TrainSettings
-from tests.converters.train.small import CHAT, CLASSIFIER, data_folder, train, write_lines
+from tests.converters.train.small import CHAT, CLASSIFIER, data_folder, records, train, write_lines
 
 RECIPES = Path(converters.__file__).parent / "recipes"
 
@@ -123,6 +128,50 @@ def test_dev_sources_that_do_not_exist_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         train(tmp_path, CLASSIFIER, 'data.stop=["gone"]')
     assert caught.value.hint == "Sources in the dev files: even, odd."
+
+
+def test_a_rule_for_no_source_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = """
+[[data.source]]
+name = "evne"
+[[data.source]]
+name = "odd"
+"""
+    train(tmp_path, CLASSIFIER + rules, "train.max_steps=1")
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Note: ")]
+    assert told == ["Note: no record is of the [[data.source]] evne (kind *)."]
+
+
+def test_files_are_found_beside_the_recipe(tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "away")
+    folder = tmp_path / "recipes"
+    (folder / "own").mkdir(parents=True)
+    write_lines(folder / "own" / "records.jsonl", records())
+    recipe = CLASSIFIER.replace("{data}/records", "own/records")
+    out = train(folder, recipe, "train.max_steps=1", data=data)
+    assert list(json.loads((out / "data.json").read_text())) == [
+        "own/records.jsonl",
+        "{data}/dev.jsonl",
+    ]
+
+
+def test_a_recipe_that_ships_is_found_by_its_name() -> None:
+    for path in RECIPES.glob("*.toml"):
+        key = "kind" if tomllib.loads(path.read_text()).get("kind") else "source"
+        assert find_recipe(path.stem, key) == path
+        with pytest.raises(RecipeError):
+            find_recipe(path.stem, {"kind": "source", "source": "kind"}[key])
+    with pytest.raises(RecipeError) as caught:
+        find_recipe("guard-minlm", "kind")
+    assert "Did you mean guard-minilm?" in caught.value.hint
+
+
+def test_the_second_messages_of_the_project_are_in_its_guard() -> None:
+    recipe: Any = read_recipe(RECIPES / "guard-minilm.toml", [])[0]
+    names = [name for name in [*recipe.data.train, *recipe.data.dev] if "{" not in name]
+    assert names == ["written/train.jsonl.gz", "written/dev.jsonl.gz"]
+    files = data_files(names, Folders(recipe=RECIPES))
+    assert all(path.parent == RECIPES / "written" for path in files.values())
 
 
 def test_the_defaults_are_sound() -> None:
