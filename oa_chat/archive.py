@@ -44,9 +44,9 @@ def fingerprint_of(conversation: Conversation) -> str:
 
 
 def checked(conversation: Conversation, place: str) -> Conversation:
-    """A conversation from outside with its dates in UTC. Raises UsageError for what is not sane.
+    """A conversation from outside with dates in UTC and the guard on, whatever the file says.
 
-    `place` says where it stands, such as ``notes.json: $.conversations[3]``.
+    Raises UsageError for what is not sane. `place` says where it stands, such as ``notes.json: $.conversations[3]``.
     """
     if not conversation.turns:
         raise UsageError(f"{place}: the conversation has no turns.")
@@ -58,7 +58,7 @@ def checked(conversation: Conversation, place: str) -> Conversation:
         _checked_turn(turn, f"{place}.turns[{number}]")
         for number, turn in enumerate(conversation.turns)
     )
-    return replace(conversation, turns=turns)
+    return replace(conversation, turns=turns, guard_off=False)
 
 
 def _checked_turn(turn: Turn, place: str) -> Turn:

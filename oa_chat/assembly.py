@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oa_chat import catalog
-from oa_chat.config import Settings, config_path, data_dir, load_settings, override
+from oa_chat.config import Settings, config_path, load_settings, override, store_path
 from oa_chat.conversation import Conversation
 from oa_chat.engine.gguf_header import require_kind
 from oa_chat.engine.process import Engine
@@ -59,7 +59,7 @@ class Flags:
 
     def store_path(self) -> Path:
         """The file of the conversations."""
-        return (self.data_dir or data_dir()) / "conversations.sqlite3"
+        return store_path(self.data_dir)
 
 
 def build_guard(settings: Settings) -> Guard | None:

@@ -120,6 +120,11 @@ def data_dir(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(named) if named else platformdirs.user_data_path(APP)
 
 
+def store_path(folder: Path | None = None) -> Path:
+    """The file of the conversations, in a data directory that was named or in the usual one."""
+    return (folder or data_dir()) / "conversations.sqlite3"
+
+
 def load_settings(
     path: Path, environment: Mapping[str, str] = os.environ, *, named: bool = False
 ) -> Settings:

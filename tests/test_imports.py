@@ -80,6 +80,21 @@ def test_any_text_comes_back(tmp_path: Path, text: str) -> None:
     assert read.turns[0].user == text
 
 
+def test_no_file_switches_the_guard_off(tmp_path: Path) -> None:
+    path = file_of(tmp_path, json_file(replace(talk(), guard_off=True)))
+    assert not read_conversations(path)[0].guard_off
+
+
+def test_the_file_in_the_documents_can_be_imported(tmp_path: Path, history: History) -> None:
+    page = Path(__file__).parents[1] / "docs" / "history.md"
+    text = page.read_text(encoding="utf-8").split("```json")[1].split("```")[0]
+    (read,) = read_conversations(file_of(tmp_path, text))
+    again = json.loads(json_file(history.conversation(history.add(read))))
+    ours, theirs = again["conversations"][0], json.loads(text)["conversations"][0]
+    assert ours.keys() == theirs.keys()
+    assert [turn.keys() for turn in ours["turns"]] == [turn.keys() for turn in theirs["turns"]]
+
+
 def test_a_reply_that_was_cut_off_is_kept(tmp_path: Path, history: History) -> None:
     cut = talk(stop_reason=StopReason.PENDING)
     (read,) = read_conversations(file_of(tmp_path, json_file(cut)))
@@ -116,6 +131,7 @@ def changed(**turn: Any) -> str:
         ("", "truncated"),
         ("{", "truncated"),
         ("3", "object"),
+        ('{\n"format": ?', "line 2"),
         ("{}", '"format"'),
         ('{"format": "oa-chat conversations", "version": 2}', "version is 2"),
         (changed(user=5), r"conversations\[0\].turns\[0\].user"),

@@ -34,7 +34,7 @@ def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @contextlib.contextmanager
 def _opened(context: click.Context) -> Iterator[History]:
     """The history of the data directory that was named last on the command line."""
-    from oa_chat.assembly import Flags
+    from oa_chat.config import store_path
     from oa_chat.history import History
     from oa_chat.store import Store
 
@@ -42,7 +42,7 @@ def _opened(context: click.Context) -> Iterator[History]:
     above: click.Context | None = context
     while above is not None and said is None:
         said, above = above.params.get("data_dir"), above.parent
-    store = Store(Flags(data_dir=said).store_path())
+    store = Store(store_path(said))
     try:
         yield History(store)
     finally:
@@ -67,7 +67,10 @@ def history(**_said: Any) -> None:
 def list_(
     context: click.Context, /, limit: int | None, deleted: bool, as_json: bool, **_said: Any
 ) -> None:
-    """List conversations, newest first: number, date, messages, flags, title."""
+    """List conversations, newest first.
+
+    A line has the number, the date, how many messages and flags there are, and the title.
+    """
     from oa_chat.commands.history_lines import print_json, summary_fields, summary_line
 
     with _opened(context) as found:
@@ -109,7 +112,10 @@ def show(context: click.Context, /, name: str, as_json: bool, **_said: Any) -> N
 def search(
     context: click.Context, /, text: tuple[str, ...], limit: int, as_json: bool, **_said: Any
 ) -> None:
-    """Find messages that hold all words of TEXT; the last one may be a beginning. Newest first."""
+    """Find messages with all words of TEXT.
+
+    The last word may be a beginning; case and accents do not count. The newest come first.
+    """
     from oa_chat.commands.history_lines import hit_fields, hit_lines, print_json
 
     with _opened(context) as found:
@@ -146,7 +152,7 @@ def export(
     force: bool,
     **_said: Any,
 ) -> None:
-    """Write a conversation to a file, or to standard output."""
+    """Write a conversation to a file."""
     from oa_chat.exports import FORMATS
     from oa_chat.exports.writing import write_export
 
@@ -169,7 +175,11 @@ def export(
 def import_(
     context: click.Context, /, path: Path, again: bool, as_json: bool, **_said: Any
 ) -> None:
-    """Take in conversations: our JSON, or the conversations.json of ChatGPT's export."""
+    """Take in conversations from a file.
+
+    FILE is our own JSON (`oa-chat history export --format json`), or the conversations.json of
+    ChatGPT's data export. What is there already is left out.
+    """
     from oa_chat.archive import fingerprint_of
     from oa_chat.commands.history_lines import print_json
     from oa_chat.imports import read_conversations
@@ -202,7 +212,10 @@ def import_(
 @_with_options
 @click.pass_context
 def delete(context: click.Context, /, name: str, yes: bool, for_good: bool, **_said: Any) -> None:
-    """Delete a conversation; `oa-chat history restore ID` brings it back for 30 days."""
+    """Delete a conversation.
+
+    `oa-chat history restore ID` brings it back for 30 days; after that it is gone.
+    """
     from oa_chat.exports.facts import facts_of
 
     with _opened(context) as found:

@@ -6,6 +6,7 @@ stored, and told by place where it is wrong. Nothing here touches the store.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ def read_conversations(path: Path) -> list[Conversation]:
     try:
         found = _decoded(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        reason = _reason(raw, error)
         raise UsageError(
             f"{path} cannot be imported: {reason}.",
             "Give a file of `oa-chat history export --format json`, or the conversations.json of"
@@ -50,6 +51,14 @@ def _bytes_of(path: Path) -> bytes:
             f"{path} is a zip archive.", "Unpack it, and import the conversations.json in it."
         )
     return raw.removeprefix(b"\xef\xbb\xbf")
+
+
+def _reason(raw: bytes, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    byte = re.search(r"\(byte (\d+)\)", str(error))
+    line = raw.count(b"\n", 0, int(byte[1])) + 1 if byte else 0
+    return f"{error}, line {line}" if line else str(error)
 
 
 def _decoded(raw: bytes) -> list[Conversation]:
