@@ -11,6 +11,7 @@ The workers answer in the order of the tasks, and nothing may depend on their nu
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ from converters.extras import require
 from oa_chat.errors import OaChatError
 
 EngineName = Literal["local", "ray"]
+_CONNECT_SECONDS = 10.0
+"""For a cluster's first answer."""
 
 
 class Work(Protocol):
@@ -122,6 +125,7 @@ def _join_cluster(address: str, workers: int) -> int:
     """Join the cluster, or start one on this machine; the number of its processors."""
     import ray
 
+    _knock(address)
     own: dict[str, Any] = {"include_dashboard": False, "num_cpus": workers or None}
     if not address:
         # Columns go through Ray's store only between the steps of a relation.
@@ -135,10 +139,25 @@ def _join_cluster(address: str, workers: int) -> int:
         )
         return max(1, int(ray.cluster_resources().get("CPU", 1)))
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise PipelineError(
-            f"The Ray cluster at {address or 'this machine'} cannot be used: {error}.",
-            "Look whether it runs: ray status --address ADDRESS",
-        ) from error
+        raise _no_cluster(address, error) from error
+
+
+def _knock(address: str) -> None:
+    """Raise PipelineError if nobody listens at HOST:PORT: Ray itself tries for a minute."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> PipelineError:
+    return PipelineError(
+        f"The Ray cluster at {address or 'this machine'} cannot be used: {error}.",
+        "Look whether it runs: ray status --address ADDRESS",
+    )
 
 
 def _runner(workers: int, engine: EngineName) -> Callable[[Work], Any]:

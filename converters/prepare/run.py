@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from converters.errors import DataError, PipelineError
+from converters.prepare.claim import LOCK, claimed
 from converters.prepare.engine import Engine, start_engine
 from converters.prepare.inputs import (
     InputFile,
@@ -57,17 +58,26 @@ def run(request: Request, progress: Progress) -> Outcome:
     made = plan(request)
     if (finished := _finished(made)) is not None:
         return Outcome(made.folder, finished, ran=False)
+    _refuse_strange(made.folder)
     try:
-        _make_room(made, progress)
-        engine = start_engine(request.engine, request.workers, request.address)
-        manifest = _Preparation(made, engine, progress, request.slice_bytes).run()
-        shutil.rmtree(made.folder / WORK, ignore_errors=True)
+        with claimed(made.folder / WORK):
+            return _run(made, request, progress)
     except OSError as error:
         raise PipelineError(
             f"The dataset in {made.folder} cannot be written: {error.strerror or error}.",
             "Mend that (make room on the disk, say) and run the same command again: what is "
             "finished is kept.",
         ) from error
+
+
+def _run(made: Plan, request: Request, progress: Progress) -> Outcome:
+    """As `run`, by the only process that is at work in the folder."""
+    if (finished := _finished(made)) is not None:  # by the run that was waited for
+        return Outcome(made.folder, finished, ran=False)
+    _make_room(made, progress)
+    engine = start_engine(request.engine, request.workers, request.address)
+    manifest = _Preparation(made, engine, progress, request.slice_bytes).run()
+    shutil.rmtree(made.folder / WORK, ignore_errors=True)
     return Outcome(made.folder, manifest, ran=True)
 
 
@@ -78,9 +88,8 @@ def _finished(made: Plan) -> Manifest | None:
     return there
 
 
-def _make_room(made: Plan, progress: Progress) -> None:
-    """The work folder. Raises DataError rather than writing among files of another origin."""
-    folder = made.folder
+def _refuse_strange(folder: Path) -> None:
+    """Raise DataError rather than write among files of another origin."""
     own = {WORK, MANIFEST, *CARD, *FILES}
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file.", "Name a folder: --out FOLDER")
@@ -94,12 +103,17 @@ def _make_room(made: Plan, progress: Progress) -> None:
             f"{folder} holds files that no preparation wrote, such as {min(strange)}.",
             "Name an empty folder: --out FOLDER",
         )
+
+
+def _make_room(made: Plan, progress: Progress) -> None:
+    """The work folder, without what other plans left there."""
+    folder = made.folder
     if read_manifest(folder) is not None:
         progress.say(f"{folder} is of another recipe, other inputs or changed: it is made anew.")
     elif made.work.exists():
         progress.say(f"Going on with what an earlier run left in {made.work}.")
     for stale in (folder / WORK).glob("*"):
-        if stale != made.work:
+        if stale != made.work and stale.name != LOCK:
             shutil.rmtree(stale, ignore_errors=True)
     made.work.mkdir(parents=True, exist_ok=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 from pathlib import Path
 
 from tests.converters.prepare.small_data import (
@@ -36,3 +37,11 @@ def test_a_cluster_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     done = run_command("prepare", recipe, "--address", "127.0.0.1:1")
     assert done.returncode == 2
     assert "add --engine ray" in done.stderr
+    with socket.socket() as closed:  # bound, but nobody listens
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        done = run_command("prepare", recipe, "--engine", "ray", "--address", address)
+    assert done.returncode == 9
+    assert f"The Ray cluster at {address} cannot be used" in done.stderr
+    assert "ray status" in done.stderr
+    assert "Traceback" not in done.stderr

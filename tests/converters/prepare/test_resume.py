@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from converters.errors import DataError
+from converters.prepare.claim import claimed
 from converters.prepare.plan import WORK
 from tests.converters.prepare.small_data import (
     PLAIN,
@@ -128,6 +130,19 @@ def test_ctrl_c_ends_a_run_with_130_and_the_next_goes_on(clean: Path, tmp_path: 
     assert "Traceback" not in told
     prepare(clean / "recipe.toml", out=out, slice_bytes=16 * 1024)
     assert contents(out) == contents(clean / "out")
+
+
+def test_two_runs_into_one_folder_keep_off_each_other(clean: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with (
+        claimed(out / WORK),
+        pytest.raises(DataError, match=r"Another run is at work in .*out\."),
+    ):
+        prepare(clean / "recipe.toml", out=out, slice_bytes=16 * 1024)
+    assert sorted(path.name for path in (out / WORK).iterdir()) == ["lock"]
+    prepare(clean / "recipe.toml", out=out, slice_bytes=16 * 1024)
+    assert contents(out) == contents(clean / "out")
+    assert not (out / WORK).exists()
 
 
 def test_a_damaged_file_is_made_anew(clean: Path, tmp_path: Path) -> None:
