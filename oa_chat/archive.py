@@ -46,7 +46,8 @@ def fingerprint_of(conversation: Conversation) -> str:
 def checked(conversation: Conversation, place: str) -> Conversation:
     """A conversation from outside with dates in UTC and the guard on, whatever the file says.
 
-    Raises UsageError for what is not sane. `place` says where it stands, such as ``notes.json: $.conversations[3]``.
+    `place` says where it stands, such as ``notes.json: $.conversations[3]``. Raises UsageError for
+    what is not sane.
     """
     if not conversation.turns:
         raise UsageError(f"{place}: the conversation has no turns.")

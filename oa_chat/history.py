@@ -143,6 +143,11 @@ class History:
             raise StoreError(f"Conversation {int(name)} is not deleted.")
         return int(name)
 
+    def title(self, conversation_id: int) -> str:
+        """The title alone: it can be read where a conversation is damaged."""
+        rows = self._store.rows("SELECT title FROM conversation WHERE id = ?", conversation_id)
+        return str(rows[0][0]) if rows else ""
+
     def conversation(self, conversation_id: int) -> Conversation:
         """The whole conversation."""
         return self._store.conversation(conversation_id)

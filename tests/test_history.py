@@ -351,6 +351,14 @@ def test_on_a_terminal_it_asks(store: Store, history: History, answer: bytes, le
     assert len(history.summaries()) == left
 
 
+def test_a_damaged_conversation_can_be_deleted(store: Store) -> None:
+    number = said(store, ("hello", ""))
+    store.change("UPDATE turn SET timing = '{'")
+    assert run(store, "show", str(number)).returncode == StoreError.exit_code
+    assert run(store, "delete", str(number), "--yes", "--for-good").returncode == 0
+    assert store.rows("SELECT count(*) FROM turn") == [(0,)]
+
+
 def test_delete_asks_and_can_be_undone(store: Store) -> None:
     number = str(said(store, ("hello", "")))
     refused = run(store, "delete", number)

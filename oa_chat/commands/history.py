@@ -216,11 +216,11 @@ def delete(context: click.Context, /, name: str, yes: bool, for_good: bool, **_s
 
     `oa-chat history restore ID` brings it back for 30 days; after that it is gone.
     """
-    from oa_chat.exports.facts import facts_of
+    from oa_chat.exports.facts import one_line
 
     with _opened(context) as found:
         chosen = _any(found, name) if for_good else found.find(name)
-        title = facts_of(found.conversation(chosen)).title
+        title = one_line(found.title(chosen)) or "(no title)"
         if not yes:
             _confirm(f"Delete conversation {chosen}, {title}" + (" for good?" if for_good else "?"))
         if for_good:
