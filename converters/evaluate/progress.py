@@ -30,16 +30,27 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
         with _bar(console, what, total, done) as advance:
             yield advance
         return
-    last, count = time.monotonic(), done
+    started = last = time.monotonic()
+    count = done
 
     def line(steps: int) -> None:
         nonlocal last, count
         count += steps
-        if time.monotonic() - last >= _SECONDS:
-            last = time.monotonic()
-            say(f"{what}: {count:,} of {total:,}")
+        now = time.monotonic()
+        if now - last >= _SECONDS:
+            last = now
+            left = remaining(now - started, count - done, total - count)
+            say(f"{what}: {count:,} of {total:,}{left}")
 
     yield line
+
+
+def remaining(seconds: float, steps: int, left: int) -> str:
+    """How long `left` steps will take if `steps` took `seconds`, as the end of a line."""
+    if not left or not steps:
+        return ""
+    guess = seconds / steps * left
+    return f", about {guess / 60:.0f} min left" if guess >= 90 else f", about {guess:.0f} s left"
 
 
 @contextmanager

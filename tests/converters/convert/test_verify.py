@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,13 +13,15 @@ import pytest
 
 from converters.convert import registry
 from converters.convert.checkpoint import Checkpoint
-from converters.convert.comparison import difference
+from converters.convert.comparison import CLEAR, difference
 from converters.convert.convert import Options, Watcher, convert_checkpoint
+from converters.convert.corpus import EVERYDAY, NASTY
 from converters.convert.guard_config import GuardConfig
 from converters.convert.report import Report
 from converters.convert.sample import measure
 from converters.convert.source import Source, Tensor
-from converters.convert.verify import LIMITS, compare_samples
+from converters.convert.verify import LIMITS, NMSE_F32, SAMPLE_NOISE, compare_samples
+from converters.convert.verify_tokens import MOST_ODD
 from converters.errors import ConversionError
 from converters.records import record_of
 from oa_chat.engine.gguf_header import read_header
@@ -208,3 +211,22 @@ def test_numbers_that_are_none_are_infinitely_far(broken: float) -> None:
     found = difference(np.array([[broken, 0.0]]), np.zeros((1, 2)))
     assert found.nmse == found.kl_mean == float("inf")
     assert difference(np.zeros((2, 2)), np.zeros((1, 2))).flips == 1.0
+
+
+def test_the_limits_of_the_manual_are_those_of_the_code() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "convert.md").read_text("utf-8")
+    table = page.split("| type | mean KL |")[1].split("\n\n")[0].splitlines()[2:]
+    told: dict[str, tuple[float, ...]] = {}
+    for line in table:
+        names, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        numbers = [
+            float(cell.removesuffix(" %")) / (100 if cell.endswith("%") else 1) for cell in cells
+        ]
+        told |= {name: tuple(numbers) for name in names.split(", ")}
+    told["f32"] = dataclasses.astuple(LIMITS["f32"])  # has no row: nothing is quantised
+    assert told == {name: pytest.approx(dataclasses.astuple(one)) for name, one in LIMITS.items()}
+    assert f"at most {int(MOST_ODD * len(NASTY))} of {len(NASTY)} differ" in page
+    assert f"{len(EVERYDAY)} everyday and {len(NASTY)} nasty" in page
+    assert f"at least {CLEAR}" in page
+    assert f"{SAMPLE_NOISE} / sqrt(records)" in page
+    assert f"NMSE at most {NMSE_F32:.0e}".replace("e-04", "e-4") in page

@@ -7,6 +7,7 @@ import pytest
 from converters.evaluate.latency import percentile, spread
 from converters.evaluate.outcomes import Prediction, outcome_of
 from converters.evaluate.output import folder_names
+from converters.evaluate.progress import remaining
 from converters.evaluate.samples import Sample
 from converters.evaluate.slices import Slice, length_of, slices
 from oa_chat.conversation import Message
@@ -83,3 +84,9 @@ def test_folders_of_models_are_plain_and_different() -> None:
     names = ["embedded guard", "../../x", "Embedded  Guard", "cache", "\x1b[31m"]
     found = folder_names(names)
     assert found == ["embedded-guard", "x", "embedded-guard-2", "model-cache", "31m"]
+
+
+def test_remaining_time_is_in_a_unit_for_people() -> None:
+    assert remaining(10.0, 64, 136) == ", about 21 s left"
+    assert remaining(10.0, 64, 1600) == ", about 4 min left"
+    assert remaining(10.0, 64, 0) == ""
