@@ -37,7 +37,7 @@ from converters.train.chat_model import (
     tokenizer_of,
 )
 from converters.train.chat_tokens import ChatTokens, learned
-from converters.train.files import Folders, data_files
+from converters.train.files import Folders, data_files, telling
 from converters.train.job import Evaluation, Finished, Inputs, Part, Processes, Stage, Survey
 from converters.train.packing import Rounds, Source, tensors
 from converters.train.schedule import rates
@@ -127,11 +127,13 @@ class ChatJob:
             return tokenizer_of(self._recipe.base)
         if settings.tokenizer:
             return tokenizer_of(settings.tokenizer)
+        telling("learning the tokenizer")
         unique = {(one.file, one.format): self.files[one.file] for one in wanted}
         texts = texts_of((path, form) for (_, form), path in unique.items())
         return learned(texts, settings.vocabulary, self._recipe.seed)
 
     def _read(self, one: FileSettings) -> list[Document]:
+        telling(f"reading {one.file}")
         made: list[Document] = []
         for talk in read_talks(self.files[one.file], one.format):
             if not held_out(talk.key):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,10 +58,21 @@ class Talk:
 
     key: str
     """The first message of the user, without the guideline."""
-    segments: tuple[Segment, ...]
+    texts: Sequence[str]
+    """What is said in it."""
+    render: Callable[[bool], Sequence[Segment]]
+    """The segments, without the guideline if asked so. On demand: most of the time goes into it."""
     guideline: bool = False
-    plain: tuple[Segment, ...] = ()
-    """The same without the guideline, if it has one."""
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """As the app sends it."""
+        return self.render(False)
+
+    @property
+    def plain(self) -> Sequence[Segment]:
+        """The same without the guideline, if it has one."""
+        return self.render(True) if self.guideline else ()
 
 
 def held_out(key: str) -> bool:
@@ -94,13 +105,12 @@ def _talk(raw: dict[str, object], place: str) -> Talk | None:
     if first is None or not any(message.role == "assistant" for message in messages):
         return None
     plain = [Message(one.role, without_guideline(one)) for one in messages]
-    guided = plain != messages
-    return Talk(
-        without_guideline(Message("user", first)),
-        _TEMPLATE.render(messages, reply_next=False).segments,
-        guided,
-        _TEMPLATE.render(plain, reply_next=False).segments if guided else (),
-    )
+
+    def render(without: bool) -> Sequence[Segment]:
+        return _TEMPLATE.render(plain if without else messages, reply_next=False).segments
+
+    key = without_guideline(Message("user", first))
+    return Talk(key, [message.text for message in messages], render, plain != messages)
 
 
 def without_guideline(message: Message) -> str:
@@ -121,8 +131,9 @@ def _pair(raw: dict[str, object], place: str, form: Format) -> Talk | None:
     if form == "rule/level":
         flagged = sorted(record.levels - {Severity.CASUAL}) or [_drawn(record.text)]
         level = flagged[len(flagged) // 2]
-    prompt = writer_prompt(record.text, level)
-    return Talk(record.text, (*prompt, *writer_answer(record.rules[0])))
+    segments = (*writer_prompt(record.text, level), *writer_answer(record.rules[0]))
+    said = [segment.text for segment in segments if not segment.trusted]
+    return Talk(record.text, said, lambda _: segments)
 
 
 def _drawn(text: str) -> Severity:
@@ -169,6 +180,4 @@ def texts_of(files: Iterable[tuple[Path, Format]]) -> Iterator[str]:
     """What is said in files, for the tokenizer."""
     for path, form in files:
         for talk in read_talks(path, form):
-            for segment in talk.segments:
-                if not segment.trusted:
-                    yield segment.text
+            yield from talk.texts

@@ -55,7 +55,7 @@ class HeldOut:
                 continue
             count += 1
             documents += fitted(document(tokens, talk.segments), context, tokens.start)
-            if talk.plain:
+            if talk.guideline:
                 plain += fitted(document(tokens, talk.plain), context, tokens.start)
         if not documents:
             raise DataError(

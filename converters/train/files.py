@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import click
 
 from converters.errors import DataError, RecipeError
 from converters.provenance import sha256_of
@@ -40,6 +43,12 @@ def data_files(names: Iterable[str], folders: Folders) -> dict[str, Path]:
             raise DataError(f"There is no file {path}.", "Correct the recipe, or --data FOLDER.")
         found[name] = path
     return found
+
+
+def telling(text: str) -> None:
+    """A line on standard error about what takes a while, from the first process alone."""
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(text, err=True)
 
 
 def hashes(files: Mapping[str, Path]) -> dict[str, str]:

@@ -101,7 +101,8 @@ class T5Tokens:
             data = bytes(token - 3 for token in run if 3 <= token < 259)
             return data.decode("utf-8", "replace")
         pieces = self.tokenizer.convert_ids_to_tokens(list(run))
-        return "".join(pieces).replace("▁", " ")
+        # Tables are often longer than the vocabulary: ids at their end are no pieces.
+        return "".join(piece or "" for piece in pieces).replace("▁", " ")
 
 
 def _id(tokenizer: Any, text: str) -> int | None:
