@@ -66,6 +66,8 @@ def open_model(recipe: Any, texts: Iterable[str]) -> tuple[Any, Any, Vocabulary]
     """Model, tokenizer and vocabulary. Raises TrainingError and RecipeError."""
     size = scratch_size(recipe.base, list(_SIZES))
     settings: ModelSettings = recipe.model
+    # The configuration first: what is wrong with a folder shows there in the plainest words.
+    config = None if size else load_config(recipe.base)
     tokenizer = (
         _new_tokenizer(texts, settings, recipe.seed) if size else load_tokenizer(recipe.base)
     )
@@ -73,7 +75,8 @@ def open_model(recipe: Any, texts: Iterable[str]) -> tuple[Any, Any, Vocabulary]
         raise TrainingError(
             f"The base {recipe.base} has no tokenizer.json.", "Take a base that has one."
         )
-    config = _new_config(size, settings, len(tokenizer)) if size else load_config(recipe.base)
+    if config is None:
+        config = _new_config(size, settings, len(tokenizer))
     _configure(config, settings)
     model = _new_model(config) if size else _open(recipe, config)
     longest = _longest(config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 
 from converters.errors import DataError, RecipeError
 from converters.provenance import sha256_of
+from converters.train.machine import first_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def data_files(names: Iterable[str], folders: Folders) -> dict[str, Path]:
 
 def telling(text: str) -> None:
     """A line on standard error about what takes a while, from the first process alone."""
-    if os.environ.get("RANK", "0") == "0":
+    if first_process():
         click.echo(text, err=True)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -103,6 +104,14 @@ class Machine:
         """For people: "cpu, bfloat16"."""
         number = f", {self.count} processes" if self.count > 1 else ""
         return f"{self.device}{', bfloat16' if self.bf16 else ''}{number}"
+
+
+def first_process() -> bool:
+    """Whether this is the first of the processes that torchrun started, or the only one.
+
+    For what comes before there is a `Machine`.
+    """
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _made_for_bf16(device: Any) -> bool:

@@ -33,7 +33,7 @@ from converters.train.job import Finished, Job
 from converters.train.journal import HISTORY, plot
 from converters.train.kinds import read_recipe
 from converters.train.loop import Loop, Place
-from converters.train.machine import Machine, explained_memory
+from converters.train.machine import Machine, explained_memory, first_process
 from converters.train.settings import Recipe
 from oa_chat.printable import printable
 
@@ -78,7 +78,7 @@ def run(wanted: Wanted) -> None:
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Keeps a second training out of the folder. The first of several processes holds the lock."""
-    if not _first():
+    if not first_process():
         yield
         return
     folder = out / "checkpoints"
@@ -95,11 +95,6 @@ def _alone(out: Path) -> Iterator[None]:
                 "Wait for it, or choose another: out=NAME.",
             )
         yield
-
-
-def _first() -> bool:
-    """Whether this is the first of the processes that torchrun started, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _warn(job: Job, machine: Machine) -> None:
@@ -145,7 +140,7 @@ def _checkpoint(wanted: Wanted, out: Path) -> Path | None:
     checkpoints = Checkpoints(out)
     newest = checkpoints.newest()
     if wanted.fresh:
-        if _first():
+        if first_process():
             checkpoints.clear()
             (out / HISTORY).unlink(missing_ok=True)
         return None
