@@ -15,7 +15,15 @@ from converters.recipe import find_recipe
 from converters.train.files import Folders, data_files
 from converters.train.kinds import read_recipe
 from converters.train.settings import TrainSettings
-from tests.converters.train.small import CHAT, CLASSIFIER, data_folder, records, train, write_lines
+from tests.converters.train.small import (
+    CHAT,
+    CLASSIFIER,
+    SEQ2SEQ,
+    data_folder,
+    records,
+    train,
+    write_lines,
+)
 
 RECIPES = Path(converters.__file__).parent / "recipes"
 
@@ -97,6 +105,17 @@ def test_a_base_that_cannot_be_had(tmp_path: Path, base: str, said: str) -> None
     with pytest.raises((RecipeError, TrainingError)) as caught:
         train(tmp_path, CLASSIFIER, f"base={base}")
     assert said in caught.value.hint
+
+
+@pytest.mark.parametrize("recipe", [CLASSIFIER, SEQ2SEQ, CHAT], ids=["guard", "t5", "chat"])
+def test_a_base_that_is_no_model(tmp_path: Path, recipe: str) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    with pytest.raises((RecipeError, TrainingError)) as caught:
+        train(tmp_path, recipe, f"base={base}")
+    assert str(base) in caught.value.message
+    assert caught.value.hint
 
 
 def test_a_path_with_data_needs_the_folder(tmp_path: Path) -> None:
