@@ -33,7 +33,7 @@ def documented(heading: str) -> set[str]:
 
 def package_data() -> set[str]:
     """The files in the packages that are not code, by their path in the wheel."""
-    suffixes = {".gguf", ".md", ".toml", ".tcss", ".jinja", ".json", ".typed"}
+    suffixes = {".gguf", ".gz", ".jsonl", ".md", ".toml", ".tcss", ".jinja", ".json", ".typed"}
     return {
         path.relative_to(ROOT).as_posix()
         for package in ("oa_chat", "converters")
