@@ -110,13 +110,22 @@ def write_plot(folder: Path, labels: Mapping[str, Mapping[str, int]]) -> None:
         counts = [labels.get(split, {}).get(name, 0) for name in names]
         axes.barh(range(len(names)), counts, left=left, color=_COLOURS[split], label=split)
         left = [before + count for before, count in zip(left, counts, strict=True)]
-    axes.set_yticks(range(len(names)), [_levels(_split(name)) or "no level" for name in names])
+    axes.set_yticks(range(len(names)), [_shown(name) for name in names])
     axes.invert_yaxis()
     axes.set_xlabel("records")
     axes.legend()
     with replacing(folder / "labels.png") as part:
         # Without metadata, so that the bytes depend on the counts alone.
         figure.savefig(part, format="png", dpi=100, metadata={"Software": None})
+
+
+def _shown(name: str) -> str:
+    """Levels in few words: a run of three or more by its ends, so that the bars have room."""
+    labels = _split(name)
+    places = [LABELS.index(label) for label in labels]
+    if len(places) > 2 and places[-1] - places[0] == len(places) - 1:
+        return f"{_levels(labels[:1])} … {_levels(labels[-1:])}"
+    return _levels(labels) or "no level"
 
 
 def _split(name: str) -> list[str]:
