@@ -75,7 +75,7 @@ def prepare(  # noqa: PLR0913 - what click hands over
         outcome = run(request, Progress())
     except KeyboardInterrupt:
         # At once: Daft's threads are still at work, and abort a Python that ends in the usual way
-        # (SIGABRT or SIGSEGV in 8 of 9 tries). The workers end with this process.
+        # (SIGABRT or SIGSEGV in 9 of 10 tries). The workers end with this process.
         os._exit(_INTERRUPTED)
     _print_outcome(outcome)
 

@@ -22,6 +22,7 @@ from tests.converters.prepare.small_data import (
     post,
     prepare,
     run_command,
+    sentence,
     write_lines,
     write_recipe,
 )
@@ -110,6 +111,52 @@ def test_finished_partitions_are_kept_and_workers_do_not_outlive_a_kill(
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     prepare(clean / "recipe.toml", out=out, slice_bytes=16 * 1024)
     assert contents(out) == contents(clean / "out")
+
+
+ATTACH = """
+name = "attached"
+[[source]]
+kind = "posts"
+path = "posts.jsonl"
+[steps.exact]
+[steps.attach]
+examples = ["examples.jsonl"]
+threshold = 0.3
+"""
+
+
+def test_a_run_killed_while_it_attaches_keeps_what_it_had_embedded(tmp_path: Path) -> None:
+    write_lines(tmp_path / "posts.jsonl", [post(n) for n in range(300)])
+    examples = [
+        {"text": sentence(1_000 + n), "labels": ["__needs_caution__"], "rule": f"Rule {n}."}
+        for n in range(6)
+    ]
+    write_lines(tmp_path / "examples.jsonl", examples)
+    recipe = write_recipe(tmp_path, ATTACH)
+    said = ("prepare", recipe, "--out", tmp_path / "out", "--workers", "1")
+    process = _start(*said)
+    # The examples' vectors come first, together; the posts' follow, 64 at a time.
+    _until(lambda: _largest(tmp_path, "vectors-*.bin") > 2 * 64 * 1024, 60)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    second = _start(*said)
+    told = second.communicate(timeout=100)[1]
+    assert second.returncode == 0, told
+    assert "Going on with what an earlier run left" in told
+    prepare(recipe, out=tmp_path / "calm")
+    assert contents(tmp_path / "out") == contents(tmp_path / "calm")
+    assert any('"weak":true' in line for line in _lines(tmp_path / "calm"))
+
+
+def _largest(folder: Path, pattern: str) -> int:
+    return max((path.stat().st_size for path in folder.rglob(pattern)), default=0)
+
+
+def _lines(out: Path) -> list[str]:
+    parts = ("train", "validation", "test")
+    return [line for part in parts for line in (out / f"{part}.jsonl").read_text().splitlines()]
 
 
 def _lives(process: psutil.Process) -> bool:
