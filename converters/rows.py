@@ -17,7 +17,7 @@ import msgspec
 
 from converters.errors import DataError
 from converters.extras import require
-from converters.scrape.unpacking import Gap, unpack
+from converters.unpacking import Gap, unpack
 
 Row = dict[str, Any]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from converters.scrape.unpacking import Gap, Start, unpack_from
+from converters.unpacking import Gap, Start, unpack_from
 
 LONGEST = 8 * 2**20
 """Bytes. Reddit's longest records are some hundred kB; a longer line is passed over."""

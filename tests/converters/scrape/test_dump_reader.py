@@ -114,7 +114,7 @@ def test_it_finds_what_parsing_every_line_finds(
         keys = chance.sample(sorted(row), len(row))
         made.append({key: row[key] for key in keys})
     text = "".join(json.dumps(row, separators=separators) + "\n" for row in made)
-    monkeypatch.setattr("converters.scrape.unpacking._PLAIN", size)
+    monkeypatch.setattr("converters.unpacking._PLAIN", size)
     found, problems, _ = _read(_file(tmp_path, text.encode()), "gardening")
     assert problems == []
     wanted = {row["id"] for row in made if row["subreddit"].lower() == "gardening"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from converters.scrape.unpacking import Event, Gap, Start, unpack_from
+from converters.unpacking import Event, Gap, Start, unpack_from
 from tests.converters.scrape.dump_files import blocks_of, broken, frame, lines, submission
 
 _TEXT = lines(submission(number) for number in range(600))

@@ -1,4 +1,4 @@
-"""Dump files as unpacked bytes, however damaged: what is broken becomes a gap, the rest is read.
+"""Packed files as bytes, however damaged: what is broken becomes a gap, the rest is read.
 
     .zst     frames with windows of up to 2^31 bytes (Zstandard: RFC 8878), skippable frames
     .gz      members (RFC 1952)
