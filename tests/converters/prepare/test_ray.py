@@ -34,13 +34,15 @@ def test_a_cluster_of_two_workers_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_a_cluster_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     write_lines(tmp_path / "posts.jsonl", [post(1)])
     recipe = write_recipe(tmp_path, PLAIN)
-    done = run_command("prepare", recipe, "--address", "127.0.0.1:1")
+    done = run_command("prepare", recipe, "--address", "127.0.0.1:1", folder=tmp_path)
     assert done.returncode == 2
     assert "add --engine ray" in done.stderr
     with socket.socket() as closed:  # bound, but nobody listens
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"
-        done = run_command("prepare", recipe, "--engine", "ray", "--address", address)
+        done = run_command(
+            "prepare", recipe, "--engine", "ray", "--address", address, folder=tmp_path
+        )
     assert done.returncode == 9
     assert f"The Ray cluster at {address} cannot be used" in done.stderr
     assert "ray status" in done.stderr
