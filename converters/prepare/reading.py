@@ -19,7 +19,7 @@ from converters.extras import require
 from converters.prepare.sources.base import BadRow, NumberedRow
 
 LINES = (".jsonl", ".ndjson")
-PACKED = (".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst")
+PACKED = (".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst", ".zst")
 TABLES = (".json", ".csv", ".tsv", ".parquet")
 
 LONGEST_LINE = 8 * 2**20

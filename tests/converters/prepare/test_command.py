@@ -132,6 +132,23 @@ def test_from_a_dump_and_a_pack_to_a_dataset_that_can_be_trained_on(tmp_path: Pa
     assert contents(tmp_path / "both") == before
 
 
+def test_a_dump_and_a_pack_become_a_dataset_in_one_command(tmp_path: Path) -> None:
+    _dump(tmp_path / "RS_2020-09.zst")
+    scraped = run_command("scrape", "dump", "RS_2020-09.zst", "--out", "p.jsonl", folder=tmp_path)
+    assert scraped.returncode == 0, scraped.stderr
+    by_posts = write_recipe(tmp_path, DUMP_AND_PACK.replace("{posts}", "p.jsonl"), "posts.toml")
+    dump = 'kind = "dump"\nsubreddits = ["r/GARDENING"]'
+    text = DUMP_AND_PACK.replace('kind = "posts"', dump).replace("{posts}", "RS_*.zst")
+    by_dump = write_recipe(tmp_path, text, "dump.toml")
+    data = _pack(tmp_path / "data")
+    for recipe, out in ((by_posts, "two"), (by_dump, "one")):
+        done = run_command("prepare", recipe, "--data", data, "--out", out, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    for name in ("train", "validation", "test"):
+        one, two = (tmp_path / out / f"{name}.jsonl" for out in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+
+
 def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path) -> None:
     write_lines(tmp_path / "posts.jsonl", [post(n) for n in range(7)])
     recipe = write_recipe(tmp_path, PLAIN)

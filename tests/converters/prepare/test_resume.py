@@ -118,6 +118,8 @@ name = "attached"
 [[source]]
 kind = "posts"
 path = "posts.jsonl"
+[steps.decontaminate]
+files = ["seen.jsonl"]
 [steps.exact]
 [steps.attach]
 examples = ["examples.jsonl"]
@@ -132,8 +134,10 @@ def test_a_run_killed_while_it_attaches_keeps_what_it_had_embedded(tmp_path: Pat
         for n in range(6)
     ]
     write_lines(tmp_path / "examples.jsonl", examples)
+    write_lines(tmp_path / "seen.jsonl", [{"text": post(n)["text"]} for n in range(3)])
     recipe = write_recipe(tmp_path, ATTACH)
     said = ("prepare", recipe, "--out", tmp_path / "out", "--workers", "1")
+    _kill_after(_start(*said), "rows")  # amid what comes next: decontaminate
     process = _start(*said)
     # The examples' vectors come first, together; the posts' follow, 64 at a time.
     _until(lambda: _largest(tmp_path, "vectors-*.bin") > 2 * 64 * 1024, 60)
