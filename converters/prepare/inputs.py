@@ -216,7 +216,7 @@ def _cuts(stream: IO[bytes], size: int) -> Iterator[tuple[int, int]]:
 
 def _unpacked(path: Path, stem: Path, size: int) -> tuple[list[Slice], str]:
     """The blocks of a packed file, written beside each other, and what is wrong with its end."""
-    lines = form_of(path.name).rpartition(".")[0]
+    lines = form_of(path.name).rpartition(".")[0] or LINES[0]  # dumps end in .zst alone
     slices: list[Slice] = []
     line = 1
     problem = ""
