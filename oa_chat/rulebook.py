@@ -21,13 +21,14 @@ from oa_chat.rule_index import RuleIndex
 
 # fmt: off
 CATEGORIES = frozenset({
-    "abuse", "animals", "assistant", "community", "crime", "dating", "driving", "eating",
-    "environment", "extremism", "family", "fraud", "friendship", "hacking", "harassment",
-    "hate", "honesty", "legal", "medical", "minors", "misinformation", "money", "other",
-    "privacy", "school", "self_harm", "sexual", "substances", "violence", "weapons",
-    "work",
+    "abuse", "animals", "assistant", "community", "copyright", "crime", "dating", "driving",
+    "eating", "environment", "ethics", "extremism", "family", "fraud", "friendship", "hacking",
+    "harassment", "hate", "honesty", "jailbreak", "legal", "medical", "minors",
+    "misinformation", "money", "other", "politics", "privacy", "profanity", "school",
+    "self_harm", "sexual", "substances", "violence", "weapons", "work",
 })
-"""All categories. "other" is for rules of your own that belong nowhere else."""
+"""All categories. "other" is for rules of your own that belong nowhere else; "copyright", "ethics",
+"jailbreak", "politics" and "profanity" are what guards name and no shipped rule is about."""
 # fmt: on
 
 _LEVELS = 5

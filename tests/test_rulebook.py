@@ -18,6 +18,7 @@ from oa_chat.rule_index import RuleIndex, stem, words
 from oa_chat.rulebook import CATEGORIES, Rule, Rulebook
 
 BOOK = Rulebook.load()
+NAMED_BY_GUARDS = {"copyright", "ethics", "jailbreak", "other", "politics", "profanity"}
 MESSAGES: list[dict[str, Any]] = [
     json.loads(line)
     for line in (Path(__file__).parent / "data" / "rule_dev.jsonl")
@@ -46,7 +47,7 @@ def test_there_are_many_rules_each_once() -> None:
 def test_every_level_has_several_rules_and_every_category_is_used() -> None:
     levels = Counter(rule.severity for rule in BOOK.rules)
     assert all(levels[level] >= 20 for level in (1, 2, 3, 4))
-    assert {rule.category for rule in BOOK.rules} == CATEGORIES - {"other"}
+    assert {rule.category for rule in BOOK.rules} == CATEGORIES - NAMED_BY_GUARDS
 
 
 @pytest.mark.parametrize("rule", BOOK.rules, ids=lambda rule: rule.id)
