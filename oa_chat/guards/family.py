@@ -30,6 +30,8 @@ class Reading:
     """None if the answer is not exactly of an allowed form."""
     probabilities: tuple[float, ...] | None = None
     rule: str = ""
+    categories: tuple[str, ...] = ()
+    """Names of `taxonomy.CATEGORIES`, if the model says what it is about."""
     raw: str = ""
     failure: str = ""
     """Why there is no severity, in words for the user."""
