@@ -31,6 +31,7 @@ from oa_chat.engine.protocol import (
     Done,
     Embed,
     Embedded,
+    Judge,
     Load,
     Loaded,
     ModelInfo,
@@ -43,6 +44,7 @@ from oa_chat.engine.protocol import (
     Prefilled,
     Progress,
     Prompted,
+    Question,
     Refused,
     Reply,
     Request,
@@ -163,6 +165,11 @@ class Engine:
             brief=list(brief),
             max_tokens=max_tokens,
         )
+        return (await self._last(request, Written, self._limits.guard)).outputs
+
+    async def judge(self, questions: Sequence[Question]) -> list[Output]:
+        """Ask a text-generating guard; see `protocol.Judge`."""
+        request = Judge(id=self._next(), questions=list(questions))
         return (await self._last(request, Written, self._limits.guard)).outputs
 
     def cancel(self) -> None:

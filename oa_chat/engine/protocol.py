@@ -9,7 +9,7 @@ number of `Progress`, `Prompted` and `Piece` lines and ends with exactly one of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -113,11 +113,45 @@ class Write(Wire, frozen=True):
     max_tokens: int = 64
 
 
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a text-generating guard is asked. The answer begins with `lead`."""
+
+    messages: list[Message] = []
+    """Rendered by the file's own chat template, ending where the reply begins."""
+    options: dict[str, Any] = {}
+    """Variables of that template beside the messages, in JSON. Never from a user."""
+    segments: list[Segment] = []
+    """A raw prompt in place of `messages`."""
+    lead: str = ""
+    """Trusted text that begins the answer; it is not generated, and may hold control tokens."""
+    choices: list[str] = []
+    """Texts that may stand at the decisive place and whose probabilities are wanted."""
+    after: str = ""
+    """The decisive place is right behind this text's first end in the answer; "": behind `lead`."""
+    grammar: str = ""
+    """What may be generated behind `lead`, in llama.cpp's GBNF with a rule `root`; "" is all."""
+    max_tokens: int = 64
+    stop: list[str] = []
+    """Texts that end the answer; they are not part of it."""
+
+
+class Judge(Wire, frozen=True):
+    """Ask a text-generating guard, greedily. Answered by `Progress` and `Written`.
+
+    An output's text is `Question.lead` and what follows it. Its probabilities are those of
+    `Question.choices` at the decisive place, before the grammar rules anything out; None if the
+    answer never reached that place. A prompt that does not fit is not answered: its output is
+    empty and `truncated`.
+    """
+
+    questions: list[Question]
+
+
 class Cancel(Wire, frozen=True):
     """Stop request number `id` soon. It ends with its usual last answer, stop "cancelled"."""
 
 
-Request = Load | Prefill | Reply | Complete | Classify | Embed | Write | Cancel
+Request = Load | Prefill | Reply | Complete | Classify | Embed | Write | Judge | Cancel
 
 # ---------------------------------------------------------------- answers
 
@@ -149,7 +183,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Progress(Wire, frozen=True):
     """A sign of life."""
 
-    stage: Literal["load", "prefill", "classify", "embed", "write"]
+    stage: Literal["load", "prefill", "classify", "embed", "write", "judge"]
     done: int
     total: int
 
@@ -224,7 +258,7 @@ class Embedded(Wire, frozen=True):
 
 
 class Output(msgspec.Struct, frozen=True):
-    """What a sequence-to-sequence model wrote for one prompt."""
+    """What a sequence-to-sequence model, or a text-generating guard, wrote for one prompt."""
 
     text: str
     """Control tokens of the format (such as ``<sep>``) are kept in the text."""
@@ -233,7 +267,7 @@ class Output(msgspec.Struct, frozen=True):
     finished: bool
     """Whether it ended by itself or at a wanted early stop, not at `max_tokens`."""
     truncated: bool = False
-    """Whether the front of the prompt was cut to fit."""
+    """Whether the front of the prompt was cut to fit; of a `Judge`: whether it did not fit."""
 
 
 class Written(Wire, frozen=True):

@@ -55,6 +55,8 @@ class Classifier:
             return Reading(None, failure="the guard wrote text instead of scores")
         judged: list[tuple[tuple[float, ...], Window]] = []
         for window in answer:
+            if isinstance(window, Output):
+                return Reading(None, failure="the guard wrote text instead of scores")
             row = self._probabilities(window)
             if row is None:
                 return Reading(None, raw=str(window), failure="the guard's scores make no sense")

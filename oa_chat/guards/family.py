@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from oa_chat.conversation import Message
-from oa_chat.engine.protocol import ModelKind, Output, Passage, Window
+from oa_chat.engine.protocol import ModelKind, Output, Passage, Question, Window
 from oa_chat.segment import Segment
 from oa_chat.verdict import Severity
 
-Prompt = Passage | list[Segment]
-"""What an engine is asked: a passage for a classifier, segments for a writing model."""
+Prompt = Passage | list[Segment] | Question | tuple[Question, ...]
+"""What an engine is asked, by kind of engine.
 
-RawAnswer = Sequence[Window] | Output
-"""What an engine answers: judged windows, or written text."""
+"classifier": a passage; "seq2seq": segments; "causal": a question, or a tuple of them where one
+message takes several (a model that knows one policy at a time).
+"""
+
+RawAnswer = Sequence[Window] | Output | tuple[Output, ...]
+"""What an engine answers: judged windows, written text, or one text a question of a tuple."""
 
 
 @dataclass(frozen=True, slots=True)

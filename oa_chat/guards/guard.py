@@ -172,7 +172,7 @@ class LocalGuard:
 
     async def _outputs(self, wanted: Sequence[Sequence[Message]]) -> list[Output]:
         prompts = [self.family.prompt(messages) for messages in wanted]
-        written = [prompt for prompt in prompts if not isinstance(prompt, Passage)]
+        written = [prompt for prompt in prompts if isinstance(prompt, list)]
         outputs = await self._engine.write(written, LABELS, brief=[Severity.CASUAL.label])
         if len(outputs) != len(wanted):
             raise GuardError("The guard did not answer for every message.")
