@@ -1,0 +1,106 @@
+"""What reading the answers of guards that write text has in common. Pure, and strict.
+
+A family's own file knows its form; here are the rules that hold for all: closed thoughts are left
+out and unclosed ones are no answer, probabilities have to be about the question, and a model's
+explanation is one bounded line of text before anybody sees it. Nothing here knows a family.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from oa_chat.engine import cuts
+from oa_chat.engine.protocol import Output
+from oa_chat.guards.family import RawAnswer, Reading
+from oa_chat.imitation import defuse
+from oa_chat.policy import one_rule
+from oa_chat.verdict import LABELS, Severity
+
+RULE_LENGTH = 200
+"""Characters of an explanation that is kept, in whole sentences if there are any so short."""
+_MIN_MASS = 0.5
+"""Below this total probability of the choices, the model is not answering the question."""
+_THOUGHTS = re.compile(r"\s*<think>((?:(?!</?think>).)*)</think>", re.DOTALL)
+_MARKS = re.compile(r"<\|[^<>|]{0,40}\|>|</?[a-z_-]{1,20}>", re.IGNORECASE)
+"""Control tokens and the tags of the forms, such as ``<|im_end|>`` and ``</explanation>``."""
+_LOOSE = re.compile(r"[<>|\x00-\x08\x0e-\x1f\x7f-\x9f]")
+
+
+class NotAVerdict(Exception):
+    """Why an answer is no verdict, in words for the user. Never leaves `read_text`."""
+
+
+def read_text(answer: RawAnswer, parse: Callable[[Output], Reading]) -> Reading:
+    """The reading of one written answer; whatever `parse` refuses has no severity."""
+    if not isinstance(answer, Output):
+        return Reading(None, failure="the guard did not give one written answer")
+    try:
+        if not answer.text.strip():
+            raise NotAVerdict("the guard said nothing")
+        return replace(parse(answer), raw=answer.text)
+    except NotAVerdict as refused:
+        return Reading(None, raw=answer.text, failure=str(refused))
+
+
+def thoughts_and_rest(text: str) -> tuple[str, str]:
+    """A closed ``<think>`` block at the start, and what follows. Raises NotAVerdict."""
+    match = _THOUGHTS.match(text)
+    thoughts, rest = (match[1], text[match.end() :]) if match else ("", text)
+    if "<think>" in rest or "</think>" in rest:
+        raise NotAVerdict("the guard did not finish thinking")
+    return thoughts, rest
+
+
+def by_level(
+    probabilities: Sequence[float] | None, levels: Sequence[Severity]
+) -> tuple[float, ...] | None:
+    """The choices' probabilities by severity, to sum 1; `levels[i]` is the level of choice i.
+
+    None if the engine gave none. Raises NotAVerdict if they are not about the question.
+    """
+    if not probabilities:
+        return None
+    sound = all(math.isfinite(one) and 0 <= one <= 1 for one in probabilities)
+    if len(probabilities) != len(levels) or not sound or sum(probabilities) > 1.01:
+        raise NotAVerdict("the guard's probabilities make no sense")
+    total = sum(probabilities)
+    if total < _MIN_MASS:
+        raise NotAVerdict("the guard is not sure that its answer is a verdict at all")
+    row = [0.0] * len(LABELS)
+    for level, probability in zip(levels, probabilities, strict=True):
+        row[level] += probability / total
+    return tuple(row)
+
+
+def two_way(answer: Output, harmful: bool, level: Severity) -> Reading:
+    """The reading of a yes or no whose choices were asked for in the order (harmful, harmless).
+
+    Raises NotAVerdict if what it wrote is not what it found likelier.
+    """
+    row = by_level(answer.probabilities, (level, Severity.CASUAL))
+    if row is not None and (row[Severity.CASUAL] < 0.5) is not harmful:
+        raise NotAVerdict("the guard contradicts itself")
+    return Reading(level if harmful else Severity.CASUAL, row)
+
+
+def explained(text: str, *, last: bool = False) -> str:
+    """A model's explanation as a rule: one line, bounded, without control tokens or tags.
+
+    The first sentences that fit, or the last ones. Empty if nothing is left.
+    """
+    plain = one_rule(
+        defuse(_LOOSE.sub(" ", _MARKS.sub(" ", text[-4000:] if last else text[:4000])))
+    )
+    if len(plain) <= RULE_LENGTH:
+        return plain
+    kept: list[str] = []
+    said = list(cuts.sentences(plain))
+    for sentence in reversed(said) if last else said:
+        if len("".join(kept)) + len(sentence) > RULE_LENGTH:
+            break
+        kept.append(sentence)
+    whole = "".join(reversed(kept) if last else kept).strip()
+    return whole or f"{plain[:RULE_LENGTH].rpartition(' ')[0] or plain[: RULE_LENGTH - 1]}…"
