@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from converters.train.classifier_dev import (
     windows_of,
 )
 from converters.train.classifier_model import ModelSettings, is_head, open_model
+from converters.train.composing import Composer, ComposeSettings
 from converters.train.files import Folders, data_files
 from converters.train.guard_rows import (
     ContextSettings,
@@ -45,7 +47,7 @@ from converters.train.schedule import Batches, rates, steps_of
 from converters.train.settings import Recipe
 from oa_chat.engine.cuts import Ids
 from oa_chat.engine.passage_ids import PassageIds
-from oa_chat.verdict import LABELS
+from oa_chat.verdict import LABELS, Severity
 
 _INPUT = (
     "Input: `[CLS] context [SEP] message [SEP]`, at most {} tokens; longer messages in overlapping"
@@ -85,6 +87,7 @@ class ClassifierRecipe(Recipe, frozen=True, kw_only=True):
     model: ModelSettings = ModelSettings()
     labels: LabelSettings = LabelSettings()
     context: ContextSettings = ContextSettings()
+    compose: ComposeSettings = ComposeSettings()
     calibration: CalibrationSettings = CalibrationSettings()
 
 
@@ -125,6 +128,11 @@ class ClassifierJob:
         self._windows = [windows_of(row, self._ids) for row in self._rows]
         talk = exchanges(recipe.context, talks.values(), self._rows)
         self._contexts = [self._ids.tokens(text).ids for text in talk]
+        self._composer = Composer(
+            recipe.compose,
+            _harmless(self._rows, self._windows, recipe.compose.sources),
+            vocabulary.max_tokens - 2,
+        )
         self._class_weights = _class_weights(recipe.labels, self._rows)
         self._inputs: dict[int, list[Ids]] = {}
         self.survey = self._survey(read)
@@ -156,15 +164,17 @@ class ClassifierJob:
 
     def _input(self, epoch: int, number: int) -> Ids:
         windows = self._windows[number]
-        share = self._recipe.context.share
-        if len(windows) == 1 and not (share and not self._rows[number].passage.context):
-            return windows[0]
         chance = random.Random(f"{self._recipe.seed}/{epoch}/{number}")  # noqa: S311 - no secret
         if len(windows) > 1:
             return chance.choice(windows)
-        if chance.random() >= share:
+        if self._rows[number].passage.context:
             return windows[0]
-        return self._ids.join(windows[0][1:-1], chance.choice(self._contexts))
+        message = windows[0][1:-1]
+        if self._composer.wants(chance):
+            return self._ids.join(self._composer.around(message, chance))
+        if chance.random() >= self._recipe.context.share:
+            return windows[0]
+        return self._ids.join(message, chance.choice(self._contexts))
 
     def _lengths(self, epoch: int) -> list[int]:
         return [len(ids) for ids in self.inputs_of(epoch)]
@@ -262,6 +272,20 @@ class ClassifierJob:
         table_rows = [Part(name, label, n) for (name, label), n in sorted(parts.items())]
         warnings = [f"no record is of the [[data.source]] {name}." for name in read.unused]
         return Survey(table_rows, self._lengths(0), notes, warnings)
+
+
+def _harmless(
+    rows: Sequence[Row], windows: Sequence[Sequence[Ids]], sources: Sequence[str]
+) -> list[Ids]:
+    """Token ids of casual messages that fit one window, of these sources."""
+    return [
+        inputs[0][1:-1]
+        for row, inputs in zip(rows, windows, strict=True)
+        if row.levels == {Severity.CASUAL}
+        and len(inputs) == 1
+        and not row.passage.context
+        and any(fnmatchcase(row.source, name) for name in sources)
+    ]
 
 
 def _peak(row: Row) -> int:
