@@ -73,6 +73,10 @@ class Verdict:
     """Why there is no severity, in words for the user."""
     windows: int = 1
     """In how many overlapping pieces the text was judged; the worst one counts."""
+    language: str = ""
+    """ISO 639-1 code of the text's language; empty if it is short, mixed, code or unsure."""
+    language_known: bool = True
+    """False if the text is, or surely has a part, in a language that the guard does not know."""
 
     @property
     def readable(self) -> bool:
