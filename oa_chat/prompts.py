@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jinja2
 
@@ -57,6 +58,19 @@ class Rendered:
     """The template looks into texts, so control strings in them were taken apart instead."""
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a template sees beside the messages, and how it sees them."""
+
+    reply_next: bool
+    options: dict[str, Any]
+    parts: bool = False
+    """Contents as lists of parts: templates of models that also take images want that."""
+
+    def content(self, message: Message) -> str | list[dict[str, str]]:
+        return [{"type": "text", "text": message.text}] if self.parts else message.text
+
+
 class ChatTemplate:
     """A model's chat template."""
 
@@ -83,42 +97,57 @@ class ChatTemplate:
         known = set(self._controls)
         self._plain_marks = [m for m in _MARKS if m in self._source and m not in known]
 
-    def render(self, messages: Sequence[Message], reply_next: bool = True) -> Rendered:
+    def render(
+        self,
+        messages: Sequence[Message],
+        reply_next: bool = True,
+        *,
+        options: Mapping[str, Any] | None = None,
+        verbatim: bool = False,
+    ) -> Rendered:
         """The prompt for these messages; `reply_next` opens the assistant's turn.
 
-        Raises `ModelError` if the template cannot render them in any way.
+        `options` are further variables of the template, trusted as the template is. `verbatim`
+        keeps the thoughts in replies, for guards: nothing may hide in them. Raises `ModelError` if
+        the template cannot render the messages in any way.
         """
-        messages = [replace(message, text=self._cleaned(message)) for message in messages]
+        messages = [replace(message, text=self._cleaned(message, verbatim)) for message in messages]
+        view = _View(reply_next, dict(options or {}))
         for candidate in _candidates(messages):
-            segments = self._marked(candidate, reply_next)
-            if segments is not None:
-                return Rendered(tuple(segments), self._tail(candidate, segments))
-        return self._defused(messages, reply_next)
+            for parts in (False, True):
+                view = replace(view, parts=parts)
+                segments = self._marked(candidate, view)
+                if segments is not None:
+                    return Rendered(tuple(segments), self._tail(candidate, segments, view))
+        return self._defused(messages, replace(view, parts=False))
 
-    def _cleaned(self, message: Message) -> str:
+    def _cleaned(self, message: Message, verbatim: bool) -> str:
         """The text as the template would see it: without the thoughts of earlier replies.
 
         Marks that are no control tokens in this vocabulary look the same from a template and from
         a person, so they are taken apart here.
         """
         text = _take_apart(message.text, self._plain_marks)
+        if verbatim:
+            return text
         if message.role == "assistant" and "</think>" in text and "</think>" in self._source:
             return text.rpartition("</think>")[2].lstrip("\n")
         return text
 
-    def _text(self, messages: Sequence[Message], reply_next: bool) -> str:
-        rows = [{"role": message.role, "content": message.text} for message in messages]
-        variables = {**self._variables, "messages": rows, "add_generation_prompt": reply_next}
+    def _text(self, messages: Sequence[Message], view: _View) -> str:
+        rows = [{"role": message.role, "content": view.content(message)} for message in messages]
+        given = {"messages": rows, "add_generation_prompt": view.reply_next}
+        variables = {**self._variables, **view.options, **given}
         return render_template(self._template, variables)
 
-    def _marked(self, messages: Sequence[Message], reply_next: bool) -> list[Segment] | None:
+    def _marked(self, messages: Sequence[Message], view: _View) -> list[Segment] | None:
         """Segments through markers; None if the template does not let them through."""
         marked = [
             replace(message, text=f"{_BLANK}mark{_SECRET}n{number}e{_BLANK}")
             for number, message in enumerate(messages)
         ]
         try:
-            text = self._text(marked, reply_next)
+            text = self._text(marked, view)
         except Exception:  # noqa: BLE001 - a stranger's code
             return None
         pieces = _MARKER.split(text)
@@ -127,9 +156,10 @@ class ChatTemplate:
             return None
         return _cut(pieces[0::2], messages)
 
-    def _tail(self, messages: Sequence[Message], segments: Sequence[Segment]) -> str:
+    def _tail(self, messages: Sequence[Message], segments: Sequence[Segment], view: _View) -> str:
         """The part of the prompt that the newest message adds."""
-        before = self._marked(messages[:-1], reply_next=False) if len(messages) > 1 else []
+        earlier = replace(view, reply_next=False)
+        before = self._marked(messages[:-1], earlier) if len(messages) > 1 else []
         whole = "".join(segment.text for segment in segments)
         shared = "".join(segment.text for segment in before or [])
         if whole.startswith(shared):
@@ -137,13 +167,13 @@ class ChatTemplate:
         newest = max((n for n, part in enumerate(segments) if not part.trusted), default=0)
         return "".join(part.text for part in segments[max(0, newest - 1) :])
 
-    def _defused(self, messages: Sequence[Message], reply_next: bool) -> Rendered:
+    def _defused(self, messages: Sequence[Message], view: _View) -> Rendered:
         """For templates that look into texts: real texts, with control strings taken apart."""
         safe = [replace(message, text=self.defuse(message.text)) for message in messages]
         failure: Exception | None = None
         for candidate in _candidates(safe):
             try:
-                text = self._text(candidate, reply_next)
+                text = self._text(candidate, view)
             except Exception as error:  # noqa: BLE001 - a stranger's code
                 failure = failure or error
                 continue

@@ -15,6 +15,7 @@ from oa_chat.conversation import Message
 from oa_chat.engine.fitting import room_for, turns_to_skip, without_turns
 from oa_chat.engine.generation import Generation, Generator
 from oa_chat.engine.gguf_header import GgufHeader, require_kind
+from oa_chat.engine.judging import Judging
 from oa_chat.engine.native import (
     Context,
     ContextOptions,
@@ -28,6 +29,7 @@ from oa_chat.engine.prefix_cache import PrefixCache
 from oa_chat.engine.prompt_tokens import Encoded, PromptEncoder
 from oa_chat.engine.protocol import (
     Complete,
+    Judge,
     Load,
     ModelInfo,
     Piece,
@@ -118,6 +120,9 @@ class CausalRunner:
         self._warm_up()
         wanted = _wanted_context(request.context, model.trained_context)
         self._size = min(context.size, context.options.context)  # llama.cpp rounds up
+        self._judging = Judging(
+            model, context, self._cache, self._encoder, self._template, self._size
+        )
         self.info = ModelInfo(
             name=header.name,
             architecture=header.architecture,
@@ -136,7 +141,7 @@ class CausalRunner:
         )
 
     def run(self, request: Request, emit: Emit, cancelled: Cancelled) -> None:
-        """Answer a `Prefill`, `Reply` or `Complete`."""
+        """Answer a `Prefill`, `Reply`, `Complete` or `Judge`."""
         match request:
             case Prefill():
                 self._prefill(request, emit, cancelled)
@@ -150,6 +155,8 @@ class CausalRunner:
             case Complete():
                 choice = choose(request.sampling, self._file, greedy=True)
                 self._generate(request, self._raw(request), choice, emit, cancelled)
+            case Judge():
+                self._judging.run(request, emit, cancelled)
             case _:
                 kind = type(request).__name__
                 raise EngineError(f"A text-generating model cannot answer {kind}.")

@@ -123,13 +123,18 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     segments: list[Segment] = []
     """A raw prompt in place of `messages`."""
     lead: str = ""
-    """Trusted text that begins the answer; it is not generated, and may hold control tokens."""
+    """Trusted text that begins the answer; it is not generated, and may hold control tokens.
+
+    Blanks at its front are left out if the prompt ends with them already.
+    """
     choices: list[str] = []
     """Texts that may stand at the decisive place and whose probabilities are wanted."""
     after: str = ""
     """The decisive place is right behind this text's first end in the answer; "": behind `lead`."""
     grammar: str = ""
     """What may be generated behind `lead`, in llama.cpp's GBNF with a rule `root`; "" is all."""
+    brief: list[str] = []
+    """Answers (without `lead`) that are known to be whole as soon as they are written."""
     max_tokens: int = 64
     stop: list[str] = []
     """Texts that end the answer; they are not part of it."""
