@@ -72,7 +72,8 @@ def build_guard(settings: Settings) -> Guard | None:
     engine = Engine(path, found.family.kind, gpu_layers=wanted.gpu_layers, threads=wanted.threads)
     limits = GuardLimits(check=wanted.time_limit)
     name = catalog.title_of(wanted.model)
-    return LocalGuard(name, engine, found.family, build_author(settings), limits)
+    author = build_author(settings)
+    return LocalGuard(name, engine, found.family, author, limits, found.languages)
 
 
 def build_author(settings: Settings) -> RuleAuthor:

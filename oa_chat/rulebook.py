@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from oa_chat.errors import SettingsError
 from oa_chat.rule_index import RuleIndex
+from oa_chat.verdict import Severity
 
 # fmt: off
 CATEGORIES = frozenset({
@@ -32,6 +33,8 @@ CATEGORIES = frozenset({
 # fmt: on
 
 _LEVELS = 5
+GENERAL_IDS = tuple(f"general-{level.words.replace(' ', '-')}" for level in Severity)
+"""What the general rules are called in translations, by severity."""
 _THRESHOLDS = (12.0, 12.0, 12.0, 12.0, 15.0)
 """The least score of a specific rule, by severity. Above what the messages for choosing asked for
 (11 and 13), since a wrong rule is worse than a general one, most of all at severity 4."""
@@ -45,6 +48,8 @@ _NEARLY = 0.9
 _MAX_FILE_BYTES = 5_000_000
 _MAX_TEXT = 300
 _KEYS = frozenset({"id", "text", "category", "severity", "examples", "gentler"})
+_LANGUAGE = re.compile(r"[a-z]{2}")
+_TRANSLATED = "rules.translated.toml"
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FORMAT = "The format is described in docs/rulebook.md."
 
@@ -85,6 +90,8 @@ class Rulebook:
     rules: tuple[Rule, ...]
     general: Mapping[int, str]
     """The general rule's text by severity."""
+    translations: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Texts by id and language; a general rule's id is `GENERAL_IDS` of its level."""
     same_words: Mapping[str, str] = field(default_factory=dict)
     """Words that count as another word in matching, such as "mom" as "mother"."""
     user_ids: frozenset[str] = frozenset()
@@ -95,14 +102,22 @@ class Rulebook:
         """The shipped rules, and the user's: a user's rule replaces a shipped one of its id."""
         shipped = resources.files("oa_chat").joinpath("rules.toml")
         book = _read(shipped.read_text(encoding="utf-8"), "rules.toml")
+        texts = resources.files("oa_chat").joinpath(_TRANSLATED)
+        spoken = _read(texts.read_text(encoding="utf-8"), _TRANSLATED)
+        book = replace(book, translations=spoken.translations)
         if user_file is None:
             return book
         own = _read(_user_text(user_file), str(user_file))
         rules = {rule.id: rule for rule in (*book.rules, *own.rules)}
         _check_gentler(rules, str(user_file))
+        _check_translated({*rules, *GENERAL_IDS}, own, str(user_file))
+        # The translation of a shipped text says nothing about the user's own text.
+        changed = {*(rule.id for rule in own.rules), *(GENERAL_IDS[level] for level in own.general)}
+        kept = {key: text for key, text in book.translations.items() if key[0] not in changed}
         return cls(
             rules=tuple(rules.values()),
             general={**book.general, **own.general},
+            translations={**kept, **own.translations},
             same_words={**book.same_words, **own.same_words},
             user_ids=frozenset(rule.id for rule in own.rules),
         )
@@ -123,6 +138,11 @@ class Rulebook:
         rule = self.rules[best]
         source: Literal["user", "rulebook"] = "user" if rule.id in self.user_ids else "rulebook"
         return RuleMatch(rule, rule.text, rule.category, scores[best], general=False, source=source)
+
+    def words(self, match: RuleMatch, severity: int, language: str) -> str:
+        """The text of a match in a language, or in English where it is not translated."""
+        name = match.rule.id if match.rule else GENERAL_IDS[severity]
+        return self.translations.get((name, language), match.text)
 
     def _scores(self, message: str, severity: int) -> tuple[dict[int, float], float]:
         """The candidates' scores, and the threshold for scores of that kind."""
@@ -164,9 +184,9 @@ def _read(text: str, name: str) -> Rulebook:
     except tomllib.TOMLDecodeError as error:
         hint = f"Correct the TOML there. {_FORMAT}"
         raise SettingsError(f"{name} is not valid TOML: {error}.", hint=hint) from error
-    unknown = data.keys() - {"rule", "general", "same_words"}
+    unknown = data.keys() - {"rule", "general", "translation", "same_words"}
     if unknown:
-        hint = f"Only [[rule]], [[general]] and same_words are known. {_FORMAT}"
+        hint = f"Only [[rule]], [[general]], [[translation]] and same_words are known. {_FORMAT}"
         raise SettingsError(f"{name}: unknown entry {min(unknown)!r}.", hint=hint)
     rules: dict[str, Rule] = {}
     for entry, where in _tables(data, "rule", text, name):
@@ -179,7 +199,14 @@ def _read(text: str, name: str) -> Rulebook:
     general: dict[int, str] = {}
     for entry, where in _tables(data, "general", text, name):
         general[_severity(entry, where, lowest=1)] = _text(entry.get("text"), "text", where)
-    return Rulebook(tuple(rules.values()), general, _same_words(data.get("same_words", []), name))
+    translations: dict[tuple[str, str], str] = {}
+    for entry, where in _tables(data, "translation", text, name):
+        key, words = _translation(entry, where)
+        if key in translations:
+            raise SettingsError(f"{where}: it is there twice in {key[1]!r}.", hint=_FORMAT)
+        translations[key] = words
+    same_words = _same_words(data.get("same_words", []), name)
+    return Rulebook(tuple(rules.values()), general, translations, same_words)
 
 
 def _tables(
@@ -225,6 +252,28 @@ def _rule(entry: Mapping[str, Any], where: str) -> Rule:
         examples=tuple(_text(example, "each example", where) for example in examples),
         gentler=_text(entry["gentler"], "gentler", where) if "gentler" in entry else "",
     )
+
+
+def _translation(entry: Mapping[str, Any], where: str) -> tuple[tuple[str, str], str]:
+    """The id and language of a translated text, and the text."""
+    unknown = entry.keys() - {"id", "language", "text"}
+    if unknown:
+        hint = "Known keys: id, language, text."
+        raise SettingsError(f"{where}: unknown key {min(unknown)!r}.", hint=hint)
+    spoken = entry.get("language")
+    if not isinstance(spoken, str) or not _LANGUAGE.fullmatch(spoken) or spoken == "en":
+        hint = 'Use a code of two letters (ISO 639-1), such as "de".'
+        raise SettingsError(f"{where}: language must be one that is not English.", hint=hint)
+    identity = _text(entry.get("id"), "id", where)
+    return (identity, spoken), _text(entry.get("text"), "text", where)
+
+
+def _check_translated(known: set[str], own: Rulebook, name: str) -> None:
+    for identity, spoken in own.translations:
+        if identity not in known:
+            hint = "Name the id of a rule, or one of: " + ", ".join(GENERAL_IDS[1:]) + "."
+            message = f"{name}, translation {identity!r} ({spoken}): there is no such rule."
+            raise SettingsError(message, hint=hint)
 
 
 def _text(value: object, key: str, where: str) -> str:

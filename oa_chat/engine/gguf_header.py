@@ -140,7 +140,7 @@ def _read_values(cursor: Cursor, count: int, tokens: bool) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for _ in range(count):
         key = cursor.text(LONGEST_KEY)
-        wanted = key.endswith(".classifier.output_labels")
+        wanted = key.endswith(".classifier.output_labels") or key == "general.languages"
         wanted = wanted or (tokens and key == "tokenizer.ggml.tokens")
         if key in values:
             raise HeaderBroken(f"its header has the key '{key[:60]}' twice")

@@ -48,8 +48,8 @@ class RuleAuthor(Protocol):
         """Get ready ahead of time; `rule` does it otherwise."""
         ...
 
-    async def rule(self, text: str, severity: Severity) -> Authored:
-        """The rule for a message of this severity."""
+    async def rule(self, text: str, severity: Severity, language: str = "") -> Authored:
+        """The rule for a message of this severity, in its language if there is one."""
         ...
 
     def categories(self, text: str, severity: Severity) -> tuple[str, ...]:
@@ -74,10 +74,11 @@ class RulebookAuthor:
         """Read the rules and build their index, in a thread."""
         await asyncio.to_thread(self._match, "", Severity.POSSIBLY)
 
-    async def rule(self, text: str, severity: Severity) -> Authored:
+    async def rule(self, text: str, severity: Severity, language: str = "") -> Authored:
         """The best match, or the general rule of the level."""
         match = self._match(text, severity)
-        return Authored(match.text, match.source, _about(match))
+        words = self._open().words(match, int(severity), language)
+        return Authored(words, match.source, _about(match))
 
     def categories(self, text: str, severity: Severity) -> tuple[str, ...]:
         """The category of the best match."""
@@ -122,10 +123,13 @@ class WriterAuthor:
         with contextlib.suppress(EngineError, ModelError):
             await self._engine.load()
 
-    async def rule(self, text: str, severity: Severity) -> Authored:
-        """The model's rule; the fallback's if it fails or the matter is too serious."""
-        found = await self._fallback.rule(text, severity)
-        if severity is Severity.INTERVENTION:
+    async def rule(self, text: str, severity: Severity, language: str = "") -> Authored:
+        """The model's rule; the fallback's if it fails or the matter is too serious.
+
+        The model writes English alone, so messages in other languages get the fallback's rule.
+        """
+        found = await self._fallback.rule(text, severity, language)
+        if severity is Severity.INTERVENTION or language not in ("", "en"):
             return found
         try:
             async with asyncio.timeout(_WRITER_SECONDS):

@@ -80,3 +80,5 @@ class Identified:
     """From 0 (no) to 1 (certain)."""
     why: str
     """What in the file speaks for it, in a few words."""
+    languages: tuple[str, ...] = ()
+    """ISO 639-1 codes of what the guard knows; empty is unknown, or any."""

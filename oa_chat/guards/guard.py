@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from oa_chat import language
 from oa_chat.conversation import Message
 from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import ModelInfo, OnProgress, Output, Passage
 from oa_chat.errors import GuardError, ModelError, OaChatError
 from oa_chat.guards.authors import RuleAuthor
 from oa_chat.guards.family import GuardFamily, Reading
+from oa_chat.guards.languages import with_language
 from oa_chat.guards.windows import fitted, overlapping, shortened, worst
 from oa_chat.verdict import LABELS, Severity, Subject, Verdict, unreadable
 
@@ -76,9 +78,12 @@ class LocalGuard:
         family: GuardFamily,
         author: RuleAuthor,
         limits: GuardLimits = GuardLimits(),
+        languages: Sequence[str] = (),
     ) -> None:
+        """`languages` are ISO 639-1 codes of what the model knows; none is unknown, or any."""
         self.name = name
         self.family = family
+        self.languages = tuple(languages)
         self.author = author
         self._engine = engine
         self._limits = limits
@@ -90,7 +95,9 @@ class LocalGuard:
 
     async def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
         """Load the model, and get the author ready meanwhile. Raises OaChatError."""
-        info, _ = await asyncio.gather(self._engine.load(on_progress), self.author.load())
+        info, *_ = await asyncio.gather(
+            self._engine.load(on_progress), self.author.load(), asyncio.to_thread(language.load)
+        )
         return info
 
     async def check(self, messages: Sequence[Message], subject: Subject = "message") -> Verdict:
@@ -103,6 +110,13 @@ class LocalGuard:
 
         What one of them makes go wrong does not spoil the others: they are then judged alone.
         """
+        verdicts = await self._judge_many(conversations)
+        return [
+            with_language(verdict, messages[-1].text, self.languages)
+            for messages, verdict in zip(conversations, verdicts, strict=True)
+        ]
+
+    async def _judge_many(self, conversations: Sequence[Sequence[Message]]) -> list[Verdict]:
         started = time.perf_counter()
         try:
             readings = await self._read_all(conversations)
@@ -110,7 +124,7 @@ class LocalGuard:
             return [unreadable(self.name, error.message) for _ in conversations]
         except OaChatError as error:
             if len(conversations) > 1:
-                return [(await self.check_many([one]))[0] for one in conversations]
+                return [(await self._judge_many([one]))[0] for one in conversations]
             share = _milliseconds(started) / max(1, len(conversations))
             return [unreadable(self.name, error.message, latency_ms=share) for _ in conversations]
         share = _milliseconds(started) / max(1, len(conversations))
@@ -197,7 +211,8 @@ class LocalGuard:
         decisive = text[slice(*reading.worst)] if reading.worst else text
         if reading.rule:
             return replace(verdict, categories=self.author.categories(decisive, reading.severity))
-        authored = await self.author.rule(decisive, reading.severity)
+        spoken = language.detect(text)
+        authored = await self.author.rule(decisive, reading.severity, spoken)
         return replace(
             verdict,
             rule=authored.text,

@@ -6,12 +6,14 @@ A new family is one file in this package, one line in `FAMILIES` and one test.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from oa_chat.engine.gguf_header import GgufHeader, read_header
 from oa_chat.errors import UsageError, WrongModelKind
 from oa_chat.guards import classifier, open_assistant
 from oa_chat.guards.family import Identified
+from oa_chat.guards.languages import known_languages
 
 FAMILIES: dict[str, Callable[[GgufHeader], Identified | None]] = {
     "classifier": classifier.identify,
@@ -40,7 +42,7 @@ def identify(path: Path, wanted: str = "") -> Identified:
                 f"{path} cannot be a guard of the family {wanted!r}: {_what(header)}.",
                 f"Leave out --guard-family to detect it. Known families: {', '.join(FAMILIES)}.",
             )
-        return found
+        return _with_languages(found, header)
     candidates = [found for test in FAMILIES.values() if (found := test(header)) is not None]
     best = max(candidates, key=lambda found: found.confidence, default=None)
     if best is None or best.confidence < _CONFIDENT:
@@ -48,7 +50,11 @@ def identify(path: Path, wanted: str = "") -> Identified:
             f"{path} is not a guard that oa-chat knows: {_what(header)}.",
             "Name its family with --guard-family if it is one of: " + ", ".join(FAMILIES) + ".",
         )
-    return best
+    return _with_languages(best, header)
+
+
+def _with_languages(found: Identified, header: GgufHeader) -> Identified:
+    return replace(found, languages=known_languages(header, found.family.name))
 
 
 def _what(header: GgufHeader) -> str:
