@@ -1,0 +1,97 @@
+"""The `polyguard` family: ToxicityPrompts' PolyGuard, WildGuard's questions in 17 languages.
+
+The prompt is a fixed system message with the categories S1-S14, then both sides of the exchange as
+one user message, in the file's chat template (model card of ToxicityPrompts/PolyGuard-Qwen). The
+answer is five lines: ``Harmful request``, ``Request safety violations``, ``Response refusal``,
+``Harmful response``, ``Response safety violations``. For a message the first two alone may be
+written; all five mean that a reply was asked about, and then its lines count.
+
+Levels: yes is `taxonomy.unsafe` of the codes. It explains nothing and sees the newest exchange.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from oa_chat.conversation import Message
+from oa_chat.engine.gguf_header import GgufHeader
+from oa_chat.engine.protocol import ModelKind, Output, Question
+from oa_chat.guards.answers import NotAVerdict, read_text, two_way
+from oa_chat.guards.exchange import ANSWER, exchange
+from oa_chat.guards.family import Identified, RawAnswer, Reading
+from oa_chat.guards.signs import best, folded_names
+from oa_chat.guards.taxonomy import LISTS, knows, map_categories, unsafe
+from oa_chat.guards.wildguard import TASK
+
+_FAMILY = "polyguard"
+_SYSTEM = (
+    f"{TASK}\nIn addition, identify the policies violated if the interaction is unsafe and harmful"
+    " according to the safety policy with the below categories.\n\n"
+    "<BEGIN UNSAFE CONTENT CATEGORIES>\n"
+    + "".join(f"{row.code}: {row.name}.\n" for row in LISTS[_FAMILY])
+    + "<END UNSAFE CONTENT CATEGORIES>"
+)
+_CODES = r"None|S\d{1,2}(?:(?:,| |, )S\d{1,2})*"
+_FORM = re.compile(
+    rf"Harmful request: (?P<request>yes|no)\nRequest safety violations: (?P<asked>{_CODES})"
+    rf"(?:\nResponse refusal: (?:yes|no)\nHarmful response: (?P<response>yes|no)"
+    rf"\nResponse safety violations: (?P<replied>{_CODES}))?"
+)
+_RULES = (
+    ANSWER
+    + 'codes ::= "None" | code (("," | " " | ", ") code)*\n'
+    + 'code ::= "S" ([1-9] | "1" [0-4])\n'
+)
+_REQUEST = 'answer "\\nRequest safety violations: " codes'
+_REPLY = (
+    ' "\\nResponse refusal:" answer "\\nHarmful response:" answer'
+    ' "\\nResponse safety violations: " codes'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PolyGuard:
+    """The family."""
+
+    name = _FAMILY
+    kind: ModelKind = "causal"
+    writes_rules = False
+
+    def prompt(self, messages: Sequence[Message]) -> Question:
+        """The trained prompt about the newest message, or about the newest reply."""
+        said, reply = exchange(messages)
+        content = f"Human user:\n{said}\n\nAI assistant:\n{reply or ''}"
+        return Question(
+            messages=[Message("system", _SYSTEM), Message("user", content)],
+            lead="Harmful request:",
+            choices=[" yes", " no"],
+            after="" if reply is None else "Harmful response:",
+            grammar=f"root ::= {_REQUEST}{'' if reply is None else _REPLY}\n{_RULES}",
+            max_tokens=40 if reply is None else 80,
+        )
+
+    def read(self, answer: RawAnswer) -> Reading:
+        """The decisive line's yes or no with its codes, in exactly this form."""
+        return read_text(answer, _parse)
+
+
+def _parse(answer: Output) -> Reading:
+    match = _FORM.fullmatch(answer.text.strip())
+    if match is None:
+        raise NotAVerdict("the guard's answer is not of PolyGuard's form")
+    reply = match["response"] is not None
+    harmful = match["response" if reply else "request"] == "yes"
+    listed = match["replied" if reply else "asked"]
+    codes = re.findall(r"S\d+", listed)
+    if not all(knows(_FAMILY, code) for code in codes) or (codes and not harmful):
+        raise NotAVerdict("the guard contradicts itself")
+    categories = map_categories(_FAMILY, codes)
+    return replace(two_way(answer, harmful, unsafe(categories)), categories=categories)
+
+
+def identify(header: GgufHeader) -> Identified | None:
+    """By its name: the template is its base model's."""
+    named = "polyguard" in folded_names(header)
+    return best(header, PolyGuard(), (named, 0.9, "it is named PolyGuard"))
