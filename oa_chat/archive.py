@@ -15,10 +15,11 @@ import msgspec
 
 from oa_chat.conversation import Conversation, Turn
 from oa_chat.errors import UsageError
-from oa_chat.verdict import LABELS
+from oa_chat.verdict import LABELS, Verdict
 
 FORMAT: Literal["oa-chat conversations"] = "oa-chat conversations"
-VERSION = 1
+VERSION = 2
+"""2 adds `Turn.withdrawn` and the endings "flagged" and "unjudged"."""
 LONGEST_TEXT = 10_000_000
 """Characters in one message; more is no conversation."""
 MOST_TURNS = 100_000
@@ -63,15 +64,22 @@ def checked(conversation: Conversation, place: str) -> Conversation:
 
 
 def _checked_turn(turn: Turn, place: str) -> Turn:
-    texts = (turn.user, turn.reply, turn.sent or "", turn.failure)
+    kept_aside = [text for kept in turn.withdrawn for text in (kept.text, kept.sent)]
+    texts = (turn.user, turn.reply, turn.sent or "", turn.failure, *kept_aside)
     if any(len(text) > LONGEST_TEXT for text in texts):
         raise UsageError(f"{place}: longer than {LONGEST_TEXT:,} characters.")
-    for number, verdict in enumerate(turn.verdicts):
+    _check_verdicts(turn.verdicts, place)
+    for number, kept in enumerate(turn.withdrawn):
+        _check_verdicts(kept.verdicts, f"{place}.withdrawn[{number}]")
+    return replace(turn, created=_in_utc(turn.created, place))
+
+
+def _check_verdicts(verdicts: tuple[Verdict, ...], place: str) -> None:
+    for number, verdict in enumerate(verdicts):
         shares = verdict.probabilities
         if shares is not None and len(shares) != len(LABELS):
             where = f"{place}.verdicts[{number}].probabilities"
             raise UsageError(f"{where}: {len(shares)} numbers in place of {len(LABELS)}.")
-    return replace(turn, created=_in_utc(turn.created, place))
 
 
 def _in_utc(created: str, place: str) -> str:

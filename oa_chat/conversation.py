@@ -39,6 +39,10 @@ class StopReason(StrEnum):
     """The policy kept the message from being sent."""
     FAILED = "failed"
     """Something broke; `Turn.failure` says what."""
+    FLAGGED = "flagged"
+    """The guard flagged the reply, and the second try as well: both were withdrawn."""
+    UNJUDGED = "unjudged"
+    """The guard gave no verdict, so the rest of the reply was not shown; `Turn.failure` says why."""
     PENDING = "pending"
     """Not ended yet. On disk after a crash: the turn was cut off here."""
 
@@ -66,6 +70,20 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class WithdrawnReply:
+    """A reply, or its beginning, that was shown and taken back when the guard flagged it."""
+
+    text: str
+    """What was shown. What was held back for the guard is kept nowhere."""
+    verdicts: tuple[Verdict, ...] = ()
+    """What the guard said about it; the last one is the flag that withdrew it."""
+    sent: str = ""
+    """The user's turn as it had been sent for this try."""
+    unshown: int = 0
+    """How many characters of it were written and never shown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """A user's message and everything that came of it."""
 
@@ -85,12 +103,34 @@ class Turn:
     """ISO 8601, UTC."""
     model: str = ""
     """Name of the chat model; empty where nobody noted it."""
+    withdrawn: tuple[WithdrawnReply, ...] = ()
+    """Earlier tries at the reply, oldest first."""
 
     @property
     def verdict(self) -> Verdict | None:
         """The newest verdict on the user's message."""
         own = [verdict for verdict in self.verdicts if verdict.subject == "message"]
         return own[-1] if own else None
+
+    @property
+    def reply_verdict(self) -> Verdict | None:
+        """What the guard said about the reply as it stands: its worst part counts.
+
+        A part without a verdict counts as the worst of all, unless the reply was judged as a whole
+        at its end.
+        """
+        own = [verdict for verdict in self.verdicts if verdict.subject == "reply"]
+        if not own:
+            return None
+        ended = self.stop_reason in (StopReason.COMPLETE, StopReason.LENGTH)
+        unread = [verdict for verdict in own if not verdict.readable]
+        if unread and not (ended and own[-1].readable):
+            return unread[-1]
+        return max((verdict for verdict in own if verdict.readable), key=_level)
+
+
+def _level(verdict: Verdict) -> int:
+    return -1 if verdict.severity is None else int(verdict.severity)
 
 
 @dataclass(frozen=True, slots=True)

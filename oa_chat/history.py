@@ -271,6 +271,8 @@ class History:
         )
         for verdict in turn.verdicts:
             self._store.add_verdict(turn_id, verdict)
+        for withdrawn in turn.withdrawn:
+            self._store.add_withdrawn(turn_id, withdrawn)
 
 
 def _query(text: str) -> str:

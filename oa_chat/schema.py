@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from oa_chat.conversation import StopReason, Timing, Turn
+from oa_chat.conversation import StopReason, Timing, Turn, WithdrawnReply
 from oa_chat.policy import Action
 from oa_chat.verdict import Verdict
 
@@ -73,7 +73,21 @@ _SECOND = (
 )
 """Adds deleting with undo, what was imported, the model of a turn, and the full-text search."""
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (tuple(_FIRST.strip().split(";")), _SECOND)
+_THIRD = (
+    """CREATE TABLE withdrawn (
+        id INTEGER PRIMARY KEY,
+        turn_id INTEGER NOT NULL REFERENCES turn (id) ON DELETE CASCADE,
+        body TEXT NOT NULL
+    )""",
+    "CREATE INDEX withdrawn_by_turn ON withdrawn (turn_id, id)",
+)
+"""Adds replies that were shown and taken back (`conversation.WithdrawnReply`, as JSON)."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    tuple(_FIRST.strip().split(";")),
+    _SECOND,
+    _THIRD,
+)
 """The statements that lead from version 0 (an empty file) to 1, from 1 to 2, and so on."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
@@ -83,7 +97,11 @@ TURN_COLUMNS = "id, user, sent, reply, action, stop_reason, failure, timing, cre
 """What `turn_from_row` takes, in this order."""
 
 
-def turn_from_row(row: tuple[object, ...], verdicts: tuple[Verdict, ...]) -> Turn:
+def turn_from_row(
+    row: tuple[object, ...],
+    verdicts: tuple[Verdict, ...],
+    withdrawn: tuple[WithdrawnReply, ...] = (),
+) -> Turn:
     """A turn from `TURN_COLUMNS`. Raises ValueError or msgspec's errors for what is no turn."""
     turn_id, user, sent, reply, action, stop_reason, failure, timing, created, model = row
     return Turn(
@@ -98,4 +116,5 @@ def turn_from_row(row: tuple[object, ...], verdicts: tuple[Verdict, ...]) -> Tur
         timing=msgspec.json.decode(str(timing), type=Timing),
         created=str(created),
         model=str(model),
+        withdrawn=withdrawn,
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from oa_chat.conversation import Conversation, StopReason, Turn
+from oa_chat.conversation import Conversation, StopReason, Turn, WithdrawnReply
 from oa_chat.database import BUSY_SECONDS, Database, row_id
 from oa_chat.errors import StoreError
 from oa_chat.policy import Action
@@ -153,7 +153,7 @@ class Store(Database):
         return True
 
     def finish_turn(self, turn: Turn) -> None:
-        """Write a turn's final state and drop its streamed pieces."""
+        """Write a turn's final state with the verdicts on its reply; drop its streamed pieces."""
         timing = msgspec.json.encode(turn.timing).decode()
         action = turn.action.value if turn.action else None
         with self.transaction():
@@ -171,6 +171,23 @@ class Store(Database):
                 ),
             )
             self._db.execute("DELETE FROM piece WHERE turn_id = ?", (turn.id,))
+            self._db.execute(
+                "DELETE FROM verdict WHERE turn_id = ? AND subject = 'reply'", (turn.id,)
+            )
+            for verdict in turn.verdicts:
+                if verdict.subject == "reply":
+                    self.add_verdict(turn.id, verdict)
+
+    def withdraw_reply(self, turn_id: int, withdrawn: WithdrawnReply) -> None:
+        """Keep a try at a reply aside; the turn has no reply from now on."""
+        with self.transaction():
+            self._db.execute("DELETE FROM piece WHERE turn_id = ?", (turn_id,))
+            self.add_withdrawn(turn_id, withdrawn)
+
+    def add_withdrawn(self, turn_id: int, withdrawn: WithdrawnReply) -> None:
+        """Add a try at a reply that was withdrawn."""
+        body = msgspec.json.encode(withdrawn).decode()
+        self.insert("INSERT INTO withdrawn (turn_id, body) VALUES (?, ?)", turn_id, body)
 
     def _turns(self, conversation_id: int) -> Iterator[Turn]:
         verdicts: dict[int, list[Verdict]] = {}
@@ -181,12 +198,22 @@ class Store(Database):
         )
         for turn_id, body in rows:
             verdicts.setdefault(turn_id, []).append(msgspec.json.decode(body, type=Verdict))
+        withdrawn: dict[int, list[WithdrawnReply]] = {}
+        rows = self._db.execute(
+            "SELECT turn_id, body FROM withdrawn WHERE turn_id IN"
+            " (SELECT id FROM turn WHERE conversation_id = ?) ORDER BY id",
+            (conversation_id,),
+        )
+        for turn_id, body in rows:
+            kept = msgspec.json.decode(body, type=WithdrawnReply)
+            withdrawn.setdefault(turn_id, []).append(kept)
         rows = self._db.execute(
             f"SELECT {TURN_COLUMNS} FROM turn WHERE conversation_id = ? ORDER BY id",  # noqa: S608
             (conversation_id,),
         )
         for row in rows.fetchall():
-            turn = turn_from_row(row, tuple(verdicts.get(row[0], ())))
+            tries = tuple(withdrawn.get(row[0], ()))
+            turn = turn_from_row(row, tuple(verdicts.get(row[0], ())), tries)
             yield turn if turn.stop_reason is not StopReason.PENDING else self._cut_off(turn)
 
     def _cut_off(self, turn: Turn) -> Turn:

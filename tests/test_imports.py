@@ -133,7 +133,7 @@ def changed(**turn: Any) -> str:
         ("3", "object"),
         ('{\n"format": ?', "line 2"),
         ("{}", '"format"'),
-        ('{"format": "oa-chat conversations", "version": 2}', "version is 2"),
+        ('{"format": "oa-chat conversations", "version": 3}', "version is 3"),
         (changed(user=5), r"conversations\[0\].turns\[0\].user"),
         (changed(action="dance"), r"turns\[0\].action"),
         (changed(created="yesterday"), r"turns\[0\].created"),

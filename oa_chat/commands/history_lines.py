@@ -9,7 +9,7 @@ from typing import Any
 
 from oa_chat.commands.terminal import is_terminal
 from oa_chat.conversation import Conversation
-from oa_chat.exports.facts import facts_of, flag_lines, one_line, short_date
+from oa_chat.exports.facts import facts_of, flag_lines, one_line, short_date, withdrawn_lines
 from oa_chat.history import Hit, Summary
 from oa_chat.printable import printable
 from oa_chat.wording import SYMBOLS, UNREAD_SYMBOL
@@ -50,6 +50,8 @@ def conversation_lines(conversation: Conversation) -> list[str]:
     for turn in conversation.turns:
         lines += ["", f"You ({short_date(turn.created)}):", printable(turn.user)]
         lines += flag_lines(turn)
+        for kept in turn.withdrawn:
+            lines += ["", "Withdrawn reply:", printable(kept.text), *withdrawn_lines(kept)]
         if turn.reply:
             lines += ["", "Reply:", printable(turn.reply)]
     return lines

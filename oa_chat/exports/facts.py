@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oa_chat.conversation import Conversation, StopReason, Turn
+from oa_chat.conversation import Conversation, StopReason, Turn, WithdrawnReply
 from oa_chat.printable import printable
 from oa_chat.verdict import Verdict
 from oa_chat.wording import ACTIONS, SOURCES, certainty_words, symbol
@@ -18,6 +18,8 @@ ENDINGS = {
     StopReason.WITHDRAWN: "not sent: taken back",
     StopReason.BLOCKED: "not sent: the policy blocked it",
     StopReason.FAILED: "failed",
+    StopReason.FLAGGED: "the guard flagged the reply twice, so it was withdrawn",
+    StopReason.UNJUDGED: "the reply ends where the guard gave no verdict",
     StopReason.PENDING: "cut off here",
 }
 """How a turn ended, where that is worth a word."""
@@ -61,11 +63,26 @@ def flag_lines(turn: Turn) -> list[str]:
             lines.append(f"Rule: {one_line(verdict.rule)}" + (f" ({source})" if source else ""))
         if turn.action is not None:
             lines.append(f"Action: {ACTIONS[turn.action]}")
+    if said := turn.reply_verdict:
+        lines += _reply_lines(said) if said.flagged else []
     ending = ENDINGS.get(turn.stop_reason)
     if ending:
         why = f": {one_line(turn.failure)}" if turn.failure else ""
         lines.append(f"Note: {ending}{why}")
     return lines
+
+
+def withdrawn_lines(withdrawn: WithdrawnReply) -> list[str]:
+    """Why a try at a reply was withdrawn."""
+    lines = [line for verdict in withdrawn.verdicts[-1:] for line in _reply_lines(verdict)]
+    if withdrawn.unshown:
+        lines.append(f"Note: {withdrawn.unshown:,} more characters were never shown")
+    return lines
+
+
+def _reply_lines(verdict: Verdict) -> list[str]:
+    rule = [f"Rule: {one_line(verdict.rule)}"] if verdict.rule else []
+    return [f"The reply: {_flag(verdict)}", *rule]
 
 
 def short_date(date: str) -> str:

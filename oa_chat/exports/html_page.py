@@ -11,7 +11,7 @@ import hashlib
 from html import escape
 
 from oa_chat.conversation import Conversation, Turn
-from oa_chat.exports.facts import facts_of, flag_lines, short_date
+from oa_chat.exports.facts import facts_of, flag_lines, short_date, withdrawn_lines
 from oa_chat.printable import printable
 
 _STYLE = """
@@ -61,6 +61,10 @@ def html_page(conversation: Conversation) -> str:
 def _turn(turn: Turn) -> list[str]:
     date = short_date(turn.created)
     parts = [_article(f"You, {date}" if date else "You", turn.user, "you", flag_lines(turn))]
+    parts += [
+        _article("Withdrawn reply", kept.text, "reply", withdrawn_lines(kept))
+        for kept in turn.withdrawn
+    ]
     if turn.reply:
         name = f"Reply, {printable(turn.model)}" if turn.model else "Reply"
         parts.append(_article(name, turn.reply, "reply", []))

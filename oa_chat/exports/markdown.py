@@ -11,7 +11,7 @@ import json
 import re
 
 from oa_chat.conversation import Conversation, Turn
-from oa_chat.exports.facts import facts_of, flag_lines, short_date
+from oa_chat.exports.facts import facts_of, flag_lines, short_date, withdrawn_lines
 from oa_chat.printable import printable
 
 _SPECIAL = re.compile(r"([!-/:-@\[-`{-~])")
@@ -44,6 +44,9 @@ def _turn(turn: Turn) -> str:
     lines = [f"- {_escaped(line)}" for line in flag_lines(turn)]
     if lines:
         parts += ["", *lines]
+    for kept in turn.withdrawn:
+        said = [f"- {_escaped(line)}" for line in withdrawn_lines(kept)]
+        parts += ["", "## Withdrawn reply", "", _fenced(kept.text), "", *said]
     if turn.reply:
         heading = f"## Reply, {_escaped(printable(turn.model))}" if turn.model else "## Reply"
         quoted = (f"> {line}".rstrip() for line in printable(turn.reply).split("\n"))
