@@ -20,6 +20,17 @@ _ANY = frozenset({"multilingual", "mul", "multi", "all", "und"})
 _PUBLISHED: dict[str, tuple[str, ...]] = {
     # ProsocialDialog, which these models learnt from, is English.
     "open-assistant": ("en",),
+    "wildguard": ("en",),
+    # English alone, says each model card.
+    "granite-guardian": ("en",),
+    "granite-guardian-think": ("en",),
+    # Of the first of them; the file of version 3 names its nine.
+    "nemoguard": ("en",),
+    # arXiv 2504.04377, table 1.
+    "polyguard": (
+        *("ar", "cs", "de", "en", "es", "fr", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru"),
+        *("sv", "th", "zh"),
+    ),
 }
 """Family -> languages that its makers name. Families that are trained on many are left out."""
 

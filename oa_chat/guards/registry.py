@@ -11,13 +11,29 @@ from pathlib import Path
 
 from oa_chat.engine.gguf_header import GgufHeader, read_header
 from oa_chat.errors import UsageError, WrongModelKind
-from oa_chat.guards import classifier, open_assistant
+from oa_chat.guards import (
+    classifier,
+    gpt_oss_safeguard,
+    granite_guardian,
+    nemoguard,
+    open_assistant,
+    polyguard,
+    wildguard,
+    xguard,
+)
 from oa_chat.guards.family import Identified
 from oa_chat.guards.languages import known_languages
 
 FAMILIES: dict[str, Callable[[GgufHeader], Identified | None]] = {
     "classifier": classifier.identify,
     "open-assistant": open_assistant.identify,
+    "granite-guardian": granite_guardian.identify,
+    "granite-guardian-think": granite_guardian.identify_thinking,
+    "xguard": xguard.identify,
+    "wildguard": wildguard.identify,
+    "polyguard": polyguard.identify,
+    "nemoguard": nemoguard.identify,
+    "gpt-oss-safeguard": gpt_oss_safeguard.identify,
 }
 """Name -> how to tell from a file's header whether (and how surely) it is of this family."""
 
