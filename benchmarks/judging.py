@@ -160,10 +160,10 @@ def counted(name: str, verdicts: Sequence[dict[str, Any]]) -> list[str]:
     marks: dict[str, Counter[str]] = {}
     better: Counter[str] = Counter()
     for verdict in verdicts:
-        who: dict[str, str] = key[verdict["id"]]
+        sides = key[verdict["id"]]
         for side in "ab":
-            marks.setdefault(who[side], Counter())[verdict[side]] += 1
-        better[who.get(verdict["better"], "tie")] += 1
+            marks.setdefault(sides[side], Counter())[verdict[side]] += 1
+        better[sides.get(verdict["better"], "tie")] += 1
     lines = [f"{name}: {len(verdicts)} pairs"]
     for who in sorted(marks):
         for mark, times in sorted(marks[who].items()):
