@@ -100,6 +100,25 @@ class RuleIndex:
                     best[number] = score
         return best
 
+    def shared(self, message: str, number: int) -> tuple[str, ...]:
+        """The words and pairs of a message that a document has too, worth most first.
+
+        As typed, in lower case; of the 40 words that `scores` found best for the document.
+        """
+        kept = [word for word in words(message) if word not in _STOP]
+        terms = [stem(self._same.get(word, word)) for word in kept]
+        typed = dict(zip(self._features(terms), self._features(kept), strict=True))
+
+        def worth(start: int) -> dict[str, float]:
+            features = dict.fromkeys(self._features(terms[start : start + _WINDOW]))
+            rows = {feature: dict(self._postings.get(feature, ())) for feature in features}
+            return {feature: row[number] for feature, row in rows.items() if number in row}
+
+        starts = range(0, max(1, len(terms) - _WINDOW // 2), _WINDOW // 2)
+        best = max(map(worth, starts), key=lambda found: sum(found.values()))
+        ordered = sorted(best, key=lambda feature: -best[feature])
+        return tuple(typed[feature].replace("_", " ") for feature in ordered)
+
     def weight(self, message: str) -> float:
         """What a short message's words are worth in all; infinite if it is judged in pieces.
 

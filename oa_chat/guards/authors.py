@@ -19,7 +19,7 @@ from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import Piece, Sampling
 from oa_chat.errors import EngineError, ModelError
 from oa_chat.guards.rule_prompt import LEVEL_FORMAT, RULE_END, writer_prompt
-from oa_chat.rulebook import Rulebook, RuleMatch
+from oa_chat.rulebook import Candidates, Rulebook, RuleMatch
 from oa_chat.verdict import RuleSource, Severity
 
 _MOST_SENTENCES = 40
@@ -76,20 +76,29 @@ class RulebookAuthor:
 
     async def rule(self, text: str, severity: Severity, language: str = "") -> Authored:
         """The best match, or the general rule of the level."""
-        match = self._match(text, severity)
-        words = self._open().words(match, int(severity), language)
-        return Authored(words, match.source, _about(match))
+        match = self._match(text, severity, language)
+        return Authored(match.text, match.source, _about(match))
 
     def categories(self, text: str, severity: Severity) -> tuple[str, ...]:
         """The category of the best match."""
         return _about(self._match(text, severity))
 
-    def _match(self, text: str, severity: Severity) -> RuleMatch:
+    def candidates(self, text: str, severity: Severity, language: str = "") -> Candidates:
+        """What was compared, in the whole text or the sentence that `rule` took its rule from."""
+        level, book = int(severity), self._open()
+        if book.match(text, level, language).general:
+            matches = [(part, book.match(part, level, language)) for part in _sentences(text)]
+            found = [(match.score, part) for part, match in matches if not match.general]
+            text = max(found, default=(0.0, text))[1]
+        return book.candidates(text, level, language)
+
+    def _match(self, text: str, severity: Severity, language: str = "") -> RuleMatch:
         """The match of the whole text; if there is none, the best one of a sentence of it."""
-        whole = self._open().match(text, int(severity))
+        book = self._open()
+        whole = book.match(text, int(severity), language)
         if not whole.general:
             return whole
-        parts = (self._open().match(part, int(severity)) for part in _sentences(text))
+        parts = (book.match(part, int(severity), language) for part in _sentences(text))
         found = (match for match in parts if not match.general)
         return max(found, key=lambda match: match.score, default=whole)
 
