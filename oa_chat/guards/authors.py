@@ -18,8 +18,10 @@ from oa_chat.engine import cuts
 from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import Piece, Sampling
 from oa_chat.errors import EngineError, ModelError
+from oa_chat.guards.candidates import best
 from oa_chat.guards.rule_prompt import LEVEL_FORMAT, RULE_END, writer_prompt
 from oa_chat.rulebook import Candidates, Rulebook, RuleMatch
+from oa_chat.segment import Segment
 from oa_chat.verdict import RuleSource, Severity
 
 _MOST_SENTENCES = 40
@@ -28,6 +30,9 @@ _RULE_TOKENS = 40
 _WRITER_SECONDS = 10.0
 """A rule takes milliseconds; nobody should wait for one that takes longer."""
 _RULE_LENGTH = 200
+_CANDIDATES = 6
+_WARMTH = 0.7
+"""The temperature of all candidates but the first. Both chosen on dev messages: docs/models.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,8 @@ def _sentences(text: str) -> Iterator[str]:
 class WriterAuthor:
     """Lets a small causal model write the rule, with the rulebook behind it.
 
-    The prompt is `rule_prompt.writer_prompt`, with the level if the model's file says so; greedy.
+    The prompt is `rule_prompt.writer_prompt`, with the level if the model's file says so. Several
+    rules are drawn, with fixed seeds, and the best is taken (`candidates`).
     """
 
     name = "rule writer"
@@ -154,8 +160,20 @@ class WriterAuthor:
     async def _write(self, text: str, severity: Severity) -> str:
         info = await self._engine.load()
         told = severity if info.prompt_format == LEVEL_FORMAT else None
-        sampling = Sampling(temperature=0.0, repeat_penalty=1.0, max_tokens=_RULE_TOKENS)
-        answers = self._engine.complete(writer_prompt(text, told), sampling, [RULE_END])
+        prompt = writer_prompt(text, told)
+        return best([await self._draw(prompt, seed) for seed in range(_CANDIDATES)], text)
+
+    async def _draw(self, prompt: list[Segment], seed: int) -> str:
+        """One rule; number 0 is the likeliest one. The prompt is evaluated once for all."""
+        sampling = Sampling(
+            temperature=_WARMTH if seed else 0.0,
+            top_k=40,
+            top_p=0.95,
+            repeat_penalty=1.0,
+            max_tokens=_RULE_TOKENS,
+            seed=seed,
+        )
+        answers = self._engine.complete(prompt, sampling, [RULE_END])
         pieces = [answer.text async for answer in answers if isinstance(answer, Piece)]
         return " ".join("".join(pieces).split())[:_RULE_LENGTH]
 

@@ -20,7 +20,8 @@ from oa_chat.guards.classifier import Classifier
 from oa_chat.guards.guard import GuardLimits, LocalGuard
 from oa_chat.guards.open_assistant import OpenAssistant
 from oa_chat.guards.registry import identify
-from oa_chat.policy import PROFILES, Action, decide
+from oa_chat.policies.shelf import shipped
+from oa_chat.policy import Action, decide
 from oa_chat.rulebook import Rulebook
 from oa_chat.segment import Segment
 from oa_chat.verdict import Severity, Verdict
@@ -54,7 +55,7 @@ async def judge(guard: LocalGuard, text: str) -> Verdict:
 
 def held(verdict: Verdict) -> bool:
     return not verdict.readable and all(
-        decide(verdict, policy).action is Action.HOLD for policy in PROFILES.values()
+        decide(verdict, policy).action is Action.HOLD for policy in shipped().values()
     )
 
 
@@ -232,7 +233,7 @@ async def test_a_writer_whose_file_asks_for_the_level_is_told_it(
     writer = WriterAuthor(engine, author())
     written = await writer.rule("I stole some candy from the shop", Severity.CAUTION)
     assert written.source == "writer"
-    (prompt,) = asked
+    (prompt,) = set(asked)
     assert prompt.endswith(f"<|im_start|>{role}\n")
     await writer.close()
 
