@@ -18,7 +18,7 @@ from oa_chat.config import Settings
 from oa_chat.conversation import Turn
 from oa_chat.engine.protocol import Sampling
 from oa_chat.events import Answer, Checked, Finished
-from oa_chat.policy import PROFILES
+from oa_chat.policies.shelf import shipped
 from oa_chat.session import ChatSession, ChatSetup
 from oa_chat.store import Store
 
@@ -130,7 +130,7 @@ async def _session(folder: Path, model: Path, *, guarded: bool) -> AsyncIterator
         chat_name=model.name,
         guard=build_guard(settings) if guarded else None,
         store=Store(folder / "c.sqlite3"),
-        policy=PROFILES["relaxed"],
+        policy=shipped()["relaxed"],
         sampling=Sampling(max_tokens=8, seed=1),
     )
     session = ChatSession(setup)

@@ -15,9 +15,13 @@ from oa_chat.config import Settings, config_path, load_settings, override, store
 from oa_chat.conversation import Conversation
 from oa_chat.engine.gguf_header import require_kind
 from oa_chat.engine.process import Engine
+from oa_chat.errors import SettingsError
 from oa_chat.guards.authors import RuleAuthor, RulebookAuthor, WriterAuthor
 from oa_chat.guards.guard import Guard, GuardLimits, LocalGuard
 from oa_chat.guards.registry import identify
+from oa_chat.policies.applying import filled_in
+from oa_chat.policies.shelf import Shelf
+from oa_chat.policy import Policy
 from oa_chat.rulebook import Rulebook
 from oa_chat.session import ChatSession, ChatSetup
 from oa_chat.store import Store
@@ -40,9 +44,10 @@ class Flags:
     debug: bool = False
 
     def settings(self) -> Settings:
-        """Defaults, then the file, then the environment, then these flags."""
+        """Defaults, then the policy's, then the file, then the environment, then these flags."""
         named = self.config is not None or "OA_CHAT_CONFIG" in os.environ
         settings = load_settings(self.config or config_path(), named=named)
+        settings = self._with_policy(settings)
         said = (
             ("chat", "model", self.model, "--model"),
             ("chat", "context", self.context, "--context"),
@@ -50,7 +55,6 @@ class Flags:
             ("guard", "gpu_layers", self.gpu_layers, "--gpu-layers"),
             ("guard", "model", self.guard, "--guard"),
             ("guard", "family", self.guard_family, "--guard-family"),
-            ("policy", "profile", self.policy, "--policy"),
         )
         for section, key, value, flag in said:
             if value is not None:
@@ -60,6 +64,38 @@ class Flags:
     def store_path(self) -> Path:
         """The file of the conversations."""
         return store_path(self.data_dir)
+
+    def shelf(self) -> Shelf:
+        """The policies within reach: the user's own lie beside the settings file."""
+        return _shelf(self.config)
+
+    def _with_policy(self, settings: Settings) -> Settings:
+        """The settings with the policy that counts, and with what that one fills in."""
+        if self.policy is not None:
+            settings = override(settings, "policy", "profile", self.policy, source="--policy")
+        try:
+            profile = self.shelf().load(settings.policy.profile)
+        except SettingsError as error:
+            raise SettingsError(f"{self._policy_source()}: {error.message}", error.hint) from error
+        return filled_in(settings, profile)
+
+    def _policy_source(self) -> str:
+        """Who named the policy, for messages."""
+        if self.policy is not None:
+            return "--policy"
+        if os.environ.get("OA_CHAT_POLICY"):
+            return "OA_CHAT_POLICY"
+        return f"{self.config or config_path()}, policy.profile"
+
+
+def _shelf(config: Path | None = None) -> Shelf:
+    return Shelf((config or config_path()).parent / "policies")
+
+
+def build_policy(settings: Settings, shelf: Shelf | None = None) -> Policy:
+    """The policy of the settings, with the levels that they change. Raises SettingsError."""
+    profile = (shelf or _shelf()).load(settings.policy.profile)
+    return profile.policy.with_overrides(settings.policy.overrides())
 
 
 def build_guard(settings: Settings) -> Guard | None:
@@ -101,8 +137,12 @@ def build_chat(settings: Settings) -> Engine:
     )
 
 
-def build_session(settings: Settings, store_path: Path, *, resume: bool = False) -> ChatSession:
+def build_session(
+    settings: Settings, store_path: Path, *, resume: bool = False, shelf: Shelf | None = None
+) -> ChatSession:
     """A session on the stored conversations, with nothing loaded yet."""
+    policies = shelf or _shelf()
+    policy = build_policy(settings, policies)
     chat = build_chat(settings)
     guard = build_guard(settings)
     store = Store(store_path)
@@ -112,8 +152,9 @@ def build_session(settings: Settings, store_path: Path, *, resume: bool = False)
         chat_name=catalog.title_of(settings.chat.model),
         guard=guard,
         store=store,
-        policy=settings.policy.policy(),
+        policy=policy,
         overrides=settings.policy.overrides(),
+        policies=policies,
         sampling=settings.sampling,
         system_prompt=settings.chat.system_prompt,
         starter=settings.chat.model == catalog.STARTER.name,

@@ -32,7 +32,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--model", metavar="PATH", help='Chat model: a GGUF file, or "starter".'),
     click.option("--guard", metavar="PATH", help='Guard: a GGUF file, "embedded" or "none".'),
     click.option("--guard-family", metavar="NAME", help="How to ask the guard, if not detected."),
-    click.option("--policy", metavar="NAME", help="relaxed, balanced or strict."),
+    click.option("--policy", metavar="NAME", help="relaxed, balanced, strict, or one of your own."),
     click.option(
         "--context", type=click.IntRange(min=0), help="Context of the chat model, tokens."
     ),
@@ -147,7 +147,7 @@ def ask(context: click.Context, /, text: str | None, as_json: bool, yes: bool, *
     try:
         message = _message(text)
         settings = flags.settings()
-        session = build_session(settings, flags.store_path())
+        session = build_session(settings, flags.store_path(), shelf=flags.shelf())
     except OaChatError as error:
         if as_json:
             print_failure(_clean(text or ""), error)
@@ -173,14 +173,15 @@ def check(
     """Judge TEXTS (or standard input) with the guard alone; nothing is sent or stored."""
     import asyncio
 
-    from oa_chat.assembly import build_guard
+    from oa_chat.assembly import build_guard, build_policy
     from oa_chat.commands.check import check_jsonl, check_texts
 
-    settings = _flags(context, said).settings()
+    flags = _flags(context, said)
+    settings = flags.settings()
+    policy = build_policy(settings, flags.shelf())
     guard = build_guard(settings)
     if guard is None:
         raise UsageError("There is nothing to check with: the guard is none.", "Name a --guard.")
-    policy = settings.policy.policy()
     if jsonl and texts:
         raise UsageError("--jsonl reads standard input; leave out the texts.")
     if jsonl:

@@ -15,13 +15,12 @@ import msgspec
 import platformdirs
 
 from oa_chat.errors import SettingsError
-from oa_chat.policy import DEFAULT_PROFILE, PROFILES, Action, Policy
+from oa_chat.policy import DEFAULT_PROFILE, Action
 from oa_chat.sampling import Sampling
 from oa_chat.strict_toml import TomlKind, reason_of
 from oa_chat.verdict import Severity
 
 APP = "oa-chat"
-Profile = Literal["relaxed", "balanced", "strict"]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Layers = Annotated[int, msgspec.Meta(ge=-1)]
 LevelAction = Literal["pass", "nudge", "confirm", "block"]
@@ -74,7 +73,8 @@ class LevelSettings(_Section, frozen=True):
 class PolicySettings(_Section, frozen=True):
     """`[policy]`: what is done about a flag."""
 
-    profile: Profile = DEFAULT_PROFILE  # type: ignore[assignment]
+    profile: str = DEFAULT_PROFILE
+    """"relaxed", "balanced", "strict", the name of a policy of your own, or a policy file."""
     levels: LevelSettings = LevelSettings()
 
     def overrides(self) -> dict[Severity, Action]:
@@ -84,10 +84,6 @@ class PolicySettings(_Section, frozen=True):
             for level in Severity
             if (action := getattr(self.levels, level.label.strip("_"))) is not None
         }
-
-    def policy(self) -> Policy:
-        """The profile with the levels that were changed."""
-        return PROFILES[self.profile].with_overrides(self.overrides())
 
 
 class HelpSettings(_Section, frozen=True):

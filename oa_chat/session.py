@@ -36,7 +36,8 @@ from oa_chat.guards.guard import Guard
 from oa_chat.imitation import defuse
 from oa_chat.inflight import InFlight, Withdrawn
 from oa_chat.loading import Loadable, load_side_by_side
-from oa_chat.policy import PROFILES, Action, Policy, compose_sent, decide, one_rule
+from oa_chat.policies.shelf import Shelf
+from oa_chat.policy import Action, Policy, compose_sent, decide_message, one_rule
 from oa_chat.stopping import StopRequested, StopSwitch
 from oa_chat.store import Store
 from oa_chat.verdict import Severity
@@ -56,7 +57,9 @@ class ChatSetup:
     store: Store
     policy: Policy
     overrides: Mapping[Severity, Action] = field(default_factory=dict)
-    """Actions of single levels that hold under every profile."""
+    """Actions of single levels that hold under every policy."""
+    policies: Shelf = field(default_factory=Shelf)
+    """Where `choose_policy` finds others."""
     sampling: Sampling = field(default_factory=Sampling)
     system_prompt: str = ""
     starter: bool = False
@@ -77,6 +80,7 @@ class ChatSession:
     def __init__(self, setup: ChatSetup, conversation: Conversation | None = None) -> None:
         self.policy = setup.policy
         self._overrides = setup.overrides
+        self.policies = setup.policies
         self.sampling = setup.sampling
         self.chat_name = setup.chat_name
         self.starter = setup.starter
@@ -116,8 +120,11 @@ class ChatSession:
         self._conversation = replace(conversation, guard_off=off)
 
     def choose_policy(self, name: str) -> None:
-        """Go on under another profile; the user's own actions for single levels stay."""
-        self.policy = PROFILES[name].with_overrides(self._overrides)
+        """Go on under another policy; the user's own actions for single levels stay.
+
+        Raises SettingsError, and stays with the old one, for a name or file that is no policy.
+        """
+        self.policy = self.policies.load(name).policy.with_overrides(self._overrides)
 
     def new_conversation(self) -> None:
         """Begin a new conversation, judged again."""
@@ -200,7 +207,7 @@ class ChatSession:
         while True:
             check = flight.unless_prefill_fails(self.guard.check(judged))
             verdict = await self._stop.unless_set(check)
-            decision = decide(verdict, self.policy)
+            decision = decide_message(flight.turn.user, verdict, self.policy)
             flight.decision = decision
             verdicts = (*flight.turn.verdicts, verdict)
             flight.turn = replace(flight.turn, verdicts=verdicts, action=decision.action)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from oa_chat.assembly import Flags
+from oa_chat.assembly import Flags, build_policy
 from oa_chat.config import Settings, load_settings, parse_settings
 from oa_chat.errors import SettingsError
 from oa_chat.policy import Action
@@ -23,7 +23,7 @@ def refused(text: str) -> SettingsError:
 def test_no_file_is_all_defaults(tmp_path: Path) -> None:
     settings = load_settings(tmp_path / "none.toml", {})
     assert settings == Settings()
-    assert settings.policy.policy().name == "balanced"
+    assert build_policy(settings).name == "balanced"
 
 
 def test_flags_beat_environment_beats_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,12 +38,12 @@ def test_flags_beat_environment_beats_file(tmp_path: Path, monkeypatch: pytest.M
     assert settings.chat.model == "from-environment"
     assert settings.chat.context == 2048
     assert settings.guard.model == "file-guard"
-    assert settings.policy.policy().name == "strict"
+    assert build_policy(settings).name == "strict"
 
 
 def test_levels_can_be_changed_one_by_one() -> None:
     text = '[policy]\nprofile = "relaxed"\n[policy.levels]\nneeds_caution = "confirm"\n'
-    policy = parse_settings(text, FILE).policy.policy()
+    policy = build_policy(parse_settings(text, FILE))
     assert policy.actions[Severity.CAUTION] is Action.CONFIRM
     assert policy.actions[Severity.PROBABLY] is Action.PASS
 
@@ -68,7 +68,7 @@ def test_an_unknown_key_names_its_line_and_the_nearest(text: str, line: int, nea
     [
         ("[chat]\nmodel = 'm'\nthreads = 'many'\n", 3, "chat.threads", "int"),
         ("[sampling]\ntemperature = 'warm'\n", 2, "sampling.temperature", "float"),
-        ("[policy]\nprofile = 'stern'\n", 2, "policy.profile", "relaxed, balanced, strict"),
+        ("[policy]\nprofile = 3\n", 2, "policy.profile", "str"),
         ("[policy.levels]\ncasual = 'hold'\n", 2, "policy.levels.casual", "pass, nudge"),
         ("[chat]\nmodel = ['a']\n", 2, "chat.model", "str"),
         ("guard = 3\n", 1, "guard", "object"),
@@ -95,11 +95,19 @@ def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
         load_settings(tmp_path / "latin.toml", {})
 
 
-def test_a_wrong_flag_or_variable_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="OA_CHAT_POLICY.*relaxed, balanced, strict"):
-        load_settings(tmp_path / "none.toml", {"OA_CHAT_POLICY": "stern"})
-    with pytest.raises(SettingsError, match="--policy"):
+def test_a_wrong_flag_or_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="--policy: There is no policy 'stern'") as caught:
         Flags(policy="stern").settings()
+    assert "relaxed, balanced, strict" in caught.value.hint
+    monkeypatch.setenv("OA_CHAT_POLICY", "stritc")
+    with pytest.raises(SettingsError, match="OA_CHAT_POLICY: There is no policy") as caught:
+        Flags().settings()
+    assert "Did you mean strict?" in caught.value.hint
+    monkeypatch.delenv("OA_CHAT_POLICY")
+    path = tmp_path / "settings.toml"
+    path.write_text("[policy]\nprofile = 'stern'\n")
+    with pytest.raises(SettingsError, match=r"settings\.toml, policy\.profile: There is no"):
+        Flags(config=path).settings()
 
 
 def test_a_named_file_has_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

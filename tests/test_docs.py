@@ -12,7 +12,7 @@ import pytest
 from oa_chat.cli import main
 from oa_chat.config import Settings, parse_settings
 from oa_chat.guards.registry import FAMILIES
-from oa_chat.policy import PROFILES
+from oa_chat.policies.shelf import shipped
 from oa_chat.verdict import Severity
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def test_the_policy_table_is_the_policy() -> None:
     for level in Severity:
         row = next(line for line in text.splitlines() if f"`{level.label}`" in line)
         actions = [cell.strip() for cell in row.strip("|").split("|")][2:]
-        assert actions == [PROFILES[name].actions[level].value for name in PROFILES]
+        assert actions == [shipped()[name].actions[level].value for name in shipped()]
 
 
 def test_the_guards_page_names_every_family() -> None:

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oa_chat.imitation import defuse
+from oa_chat.policies.shelf import shipped
 from oa_chat.policy import (
     LEVEL_ACTIONS,
-    PROFILES,
     Action,
     Policy,
     compose_sent,
@@ -27,23 +27,23 @@ def test_labels_and_levels_agree() -> None:
         Severity.from_label("__NEEDS_CAUTION__")
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", shipped())
 def test_profiles_never_soften_with_severity(name: str) -> None:
-    order = [LEVEL_ACTIONS.index(action) for action in PROFILES[name].actions]
+    order = [LEVEL_ACTIONS.index(action) for action in shipped()[name].actions]
     assert order == sorted(order)
-    assert PROFILES[name].actions[Severity.CASUAL] is Action.PASS
+    assert shipped()[name].actions[Severity.CASUAL] is Action.PASS
 
 
 def test_strict_asks_where_balanced_nudges() -> None:
     flagged = verdict(Severity.CAUTION)
-    assert decide(flagged, PROFILES["balanced"]).action is Action.NUDGE
-    assert decide(flagged, PROFILES["strict"]).action is Action.CONFIRM
-    assert decide(verdict(Severity.INTERVENTION), PROFILES["strict"]).action is Action.BLOCK
+    assert decide(flagged, shipped()["balanced"]).action is Action.NUDGE
+    assert decide(flagged, shipped()["strict"]).action is Action.CONFIRM
+    assert decide(verdict(Severity.INTERVENTION), shipped()["strict"]).action is Action.BLOCK
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", shipped())
 def test_no_policy_lets_a_failed_guard_pass(name: str) -> None:
-    decision = decide(unreadable("test", "the guard died"), PROFILES[name])
+    decision = decide(unreadable("test", "the guard died"), shipped()[name])
     assert decision.action is Action.HOLD
     assert decision.reason == "the guard died"
 
@@ -54,21 +54,21 @@ def test_a_policy_of_passes_still_holds_a_failed_guard() -> None:
 
 
 def test_overrides_change_single_levels() -> None:
-    policy = PROFILES["balanced"].with_overrides({Severity.CAUTION: Action.BLOCK})
+    policy = shipped()["balanced"].with_overrides({Severity.CAUTION: Action.BLOCK})
     assert decide(verdict(Severity.CAUTION), policy).action is Action.BLOCK
     assert decide(verdict(Severity.PROBABLY), policy).action is Action.NUDGE
     assert policy.name == "balanced (changed)"
-    assert PROFILES["balanced"].with_overrides({}) is PROFILES["balanced"]
+    assert shipped()["balanced"].with_overrides({}) is shipped()["balanced"]
 
 
 def test_only_a_nudge_or_a_confirmed_message_carries_the_rule() -> None:
-    assert decide(verdict(Severity.CAUTION), PROFILES["balanced"]).guideline
-    assert not decide(verdict(Severity.CASUAL), PROFILES["balanced"]).guideline
-    assert not decide(verdict(Severity.INTERVENTION), PROFILES["strict"]).guideline
+    assert decide(verdict(Severity.CAUTION), shipped()["balanced"]).guideline
+    assert not decide(verdict(Severity.CASUAL), shipped()["balanced"]).guideline
+    assert not decide(verdict(Severity.INTERVENTION), shipped()["strict"]).guideline
 
 
 def test_intervention_shows_help_under_every_policy() -> None:
-    for policy in PROFILES.values():
+    for policy in shipped().values():
         assert decide(verdict(Severity.INTERVENTION), policy).show_help
         assert not decide(verdict(Severity.CAUTION), policy).show_help
 

@@ -25,7 +25,8 @@ from oa_chat.events import (
     Stopped,
     Token,
 )
-from oa_chat.policy import PROFILES, Action, Policy
+from oa_chat.policies.shelf import shipped
+from oa_chat.policy import Action, Policy
 from oa_chat.session import ChatSession, ChatSetup
 from oa_chat.store import Store
 from oa_chat.verdict import Severity, unreadable
@@ -63,7 +64,7 @@ def make(
         chat_name="scripted chat",
         guard=guard,
         store=Store(path),
-        policy=PROFILES["balanced"],
+        policy=shipped()["balanced"],
         **more,  # type: ignore[arg-type]
     )
     return ChatSession(setup)
@@ -157,7 +158,7 @@ async def test_the_transcript_already_sent_never_changes(
 async def test_strict_asks(
     session: ChatSession, guard: ScriptedGuard, chat: ScriptedChat, answer: Answer, sent: bool
 ) -> None:
-    session.policy = PROFILES["strict"]
+    session.policy = shipped()["strict"]
     guard.verdicts = [verdict(Severity.CAUTION, RULE)]
     events = await send(session, SEED, says(answer))
     assert bool(chat.seen) is sent
@@ -173,7 +174,7 @@ async def test_strict_asks(
 async def test_a_blocked_message_is_not_sent(
     session: ChatSession, guard: ScriptedGuard, chat: ScriptedChat
 ) -> None:
-    session.policy = PROFILES["strict"]
+    session.policy = shipped()["strict"]
     guard.verdicts = [verdict(Severity.INTERVENTION)]
     events = await send(session, "something grave")
     assert isinstance(events[-1], NotSent)
@@ -233,7 +234,7 @@ async def test_the_guard_can_be_switched_off_for_this_conversation_only(
 async def test_confirm_does_not_understand_the_answers_to_hold(
     session: ChatSession, guard: ScriptedGuard, chat: ScriptedChat
 ) -> None:
-    session.policy = PROFILES["strict"]
+    session.policy = shipped()["strict"]
     for answer in (Answer.RETRY, Answer.GUARD_OFF):
         guard.verdicts = [verdict(Severity.CAUTION)]
         events = await send(session, SEED, says(answer))
@@ -275,7 +276,7 @@ async def test_stop_while_the_guard_thinks_sends_nothing(
 async def test_stop_while_a_question_is_open_sends_nothing(
     session: ChatSession, guard: ScriptedGuard, chat: ScriptedChat
 ) -> None:
-    session.policy = PROFILES["strict"]
+    session.policy = shipped()["strict"]
     guard.verdicts = [verdict(Severity.CAUTION)]
 
     async def unanswered(checked: Checked) -> Answer:
@@ -493,7 +494,7 @@ async def test_a_store_that_fails_at_the_end_is_told(
 
     monkeypatch.setattr(session.store, "finish_turn", full)
     if action == "block":
-        session.policy = PROFILES["strict"]
+        session.policy = shipped()["strict"]
         guard.verdicts = [verdict(Severity.INTERVENTION)]
     events: list[Event] = []
     async for event in session.send("hi", never):

@@ -23,7 +23,7 @@ def open_chat(flags: Flags, *, resume: bool, plain: bool) -> int:
             "The chat needs a terminal.",
             'Use `oa-chat ask "text"` in scripts, or --plain for a chat in lines.',
         )
-    session = build_session(settings, flags.store_path(), resume=resume)
+    session = build_session(settings, flags.store_path(), resume=resume, shelf=flags.shelf())
     notices = [catalog.STARTER.hint] if session.starter else []
     if plain:
         from oa_chat.commands.plain import PlainChat

@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -20,7 +20,7 @@ from oa_chat.commands.report import verdict_fields, verdict_lines
 from oa_chat.conversation import Message
 from oa_chat.errors import GuardError
 from oa_chat.guards.guard import Guard
-from oa_chat.policy import Policy, decide
+from oa_chat.policy import Policy, decide_message
 from oa_chat.printable import printable
 from oa_chat.verdict import Verdict
 
@@ -69,7 +69,7 @@ async def check_texts(
             continue
         if len(texts) > 1:
             print(("\n" if number else "") + printable(_shortened(text)))
-        print("\n".join(verdict_lines(verdict, decide(verdict, policy))))
+        print("\n".join(verdict_lines(verdict, decide_message(text, verdict, policy))))
     return 0 if all(verdict.readable for verdict in verdicts) else GuardError.exit_code
 
 
@@ -112,8 +112,8 @@ def _parse(raw: bytes, number: int) -> _Line | _Bad:
 
 
 def _print_json(text: str, verdict: Verdict, policy: Policy) -> None:
-    fields: dict[str, Any] = {"text": text, **verdict_fields(verdict, decide(verdict, policy))}
-    print(json.dumps(fields))
+    decision = decide_message(text, verdict, policy)
+    print(json.dumps({"text": text, **verdict_fields(verdict, decision)}))
 
 
 def _shortened(text: str) -> str:

@@ -23,6 +23,7 @@ def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
         "rule": verdict.rule,
         "categories": list(verdict.categories),
         "action": decision.action.value,
+        "reason": decision.reason,
         "guard": verdict.guard,
         "latency_ms": round(verdict.latency_ms, 3),
     }
@@ -41,5 +42,5 @@ def verdict_lines(verdict: Verdict, decision: Decision) -> list[str]:
     lines = [f"Flag: {symbol(verdict)} {said}"]
     if verdict.rule:
         lines.append(f"Rule: {printable(verdict.rule)}")
-    lines.append(f"Action: {ACTIONS[decision.action]}")
+    lines.append(f"Action: {ACTIONS[decision.action]} ({printable(decision.reason)})")
     return lines

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from textual.app import SystemCommand
 
 from oa_chat.errors import OaChatError
-from oa_chat.policy import PROFILES
 from oa_chat.ui.model_loading import idle_report
 
 if TYPE_CHECKING:
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 def commands(chat: ChatScreen) -> Iterable[SystemCommand]:
     """What the palette offers, beside the theme and quitting."""
     yield SystemCommand("New conversation", "Begin anew (Ctrl+N)", chat.action_new_conversation)
-    for name in PROFILES:
-        current = " (in use)" if chat.session.policy.name.split()[0] == name else ""
+    for name in chat.session.policies.names():
+        current = " (in use)" if chat.session.policy.chosen_by == name else ""
         help_text = f"Use the {name} policy from the next message on{current}"
         yield SystemCommand(f"Policy: {name}", help_text, partial(choose_policy, chat, name))
     if chat.session.guard_off:
@@ -36,9 +35,14 @@ def commands(chat: ChatScreen) -> Iterable[SystemCommand]:
 
 def choose_policy(chat: ChatScreen, name: str) -> None:
     """Change the policy, from the next message on."""
-    chat.session.choose_policy(name)
+    try:
+        chat.session.choose_policy(name)
+    except OaChatError as error:
+        chat.show_error(error)
+        return
     chat.refresh_state()
-    chat.notify(f"The {chat.session.policy.name} policy is used from the next message on.")
+    used = f"The {chat.session.policy.name} policy is used from the next message on."
+    chat.notify(used, markup=False)
 
 
 def switch_guard(chat: ChatScreen, off: bool) -> None:

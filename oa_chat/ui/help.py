@@ -11,7 +11,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from oa_chat.policy import PROFILES, Action
+from oa_chat.policies.shelf import shipped
+from oa_chat.policy import Action
 from oa_chat.ui.wording import MEANINGS, STYLES, UNCHECKED_STYLE, UNCHECKED_SYMBOL, UNREAD_STYLE
 from oa_chat.verdict import Severity
 from oa_chat.wording import SYMBOLS, UNREAD_SYMBOL
@@ -78,10 +79,10 @@ def flags_text() -> Content:
 
 def policies_text() -> Content:
     """What the policies do about each flag."""
-    head = "  " + " " * 23 + "".join(f"{name:<15}" for name in PROFILES)
+    head = "  " + " " * 23 + "".join(f"{name:<15}" for name in shipped())
     rows = [_title("Policies"), Content.styled(head.rstrip(), "$quiet")]
     for level in Severity:
-        cells = [_SHORT_ACTIONS[policy.actions[level]] for policy in PROFILES.values()]
+        cells = [_SHORT_ACTIONS[policy.actions[level]] for policy in shipped().values()]
         line = "".join(f"{cell:<15}" for cell in cells).rstrip()
         rows.append(
             Content.assemble((f"{SYMBOLS[level]} ", STYLES[level]), f"{level.words:<23}{line}")

@@ -29,9 +29,12 @@ from oa_chat.events import (
     Stopped,
     Token,
 )
-from oa_chat.policy import PROFILES, Action, Policy, compose_sent, decide, defuse
+from oa_chat.policies.shelf import Shelf, shipped
+from oa_chat.policy import Action, Policy, compose_sent, decide, decide_message, defuse
 from oa_chat.verdict import RuleSource, Severity, Verdict, unreadable
 
+SHELF = Shelf()
+BALANCED = shipped()["balanced"]
 SHARES = (
     (0.94, 0.03, 0.02, 0.006, 0.004),
     (0.2, 0.61, 0.13, 0.04, 0.02),
@@ -91,15 +94,17 @@ class StandIn:
         self,
         scripts: Sequence[Script] = (),
         *,
-        policy: Policy = PROFILES["balanced"],
+        policy: Policy = BALANCED,
         overrides: Mapping[Severity, Action] | None = None,
         turns: Sequence[Turn] = (),
         loads: Sequence[LoadEvent] | None = None,
         guard_off: bool = False,
         starter: bool = False,
+        policies: Shelf = SHELF,
     ) -> None:
         self.scripts = list(scripts)
         self._overrides = overrides or {}
+        self.policies = policies
         self.policy = policy.with_overrides(self._overrides)
         self.chat_name = "qwen3-4b-instruct-q4_k_m"
         self.guard_name = "minilm-l6"
@@ -119,7 +124,7 @@ class StandIn:
 
     def choose_policy(self, name: str) -> None:
         """Go on under another profile, with the same overrides."""
-        self.policy = PROFILES[name].with_overrides(self._overrides)
+        self.policy = self.policies.load(name).policy.with_overrides(self._overrides)
 
     def switch_guard(self, off: bool) -> None:
         """Switch the guard."""
@@ -179,7 +184,7 @@ class StandIn:
         given = list(script.verdicts)
         while True:
             judged = given.pop(0)
-            decision = decide(judged, self.policy)
+            decision = decide_message(turn.user, judged, self.policy)
             turn = replace(turn, verdicts=(*turn.verdicts, judged), action=decision.action)
             self._keep(turn)
             checked = Checked(judged, decision)
@@ -254,7 +259,7 @@ BROKEN: tuple[LoadEvent, ...] = (
 
 def finished(number: int, text: str, reply: str, judged: Verdict = CASUAL) -> Turn:
     """A turn as it comes from the store."""
-    decision = decide(judged, PROFILES["balanced"])
+    decision = decide(judged, shipped()["balanced"])
     return Turn(
         id=number,
         user=text,

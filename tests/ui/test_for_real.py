@@ -10,7 +10,7 @@ import pytest
 from oa_chat.assembly import Flags, build_session
 from oa_chat.conversation import StopReason
 from oa_chat.errors import EngineDied
-from oa_chat.policy import PROFILES
+from oa_chat.policies.shelf import shipped
 from oa_chat.session import ChatSession, ChatSetup
 from oa_chat.store import Store
 from oa_chat.ui.app import OaChatApp
@@ -34,7 +34,7 @@ class Parts:
             chat_name="scripted chat",
             guard=self.guard,
             store=Store(self.path),
-            policy=PROFILES[policy],
+            policy=shipped()[policy],
         )
         return ChatSession(setup)
 

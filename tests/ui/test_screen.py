@@ -13,7 +13,8 @@ from textual.widgets import Collapsible, Static
 from oa_chat.conversation import StopReason, Turn
 from oa_chat.errors import EngineDied, OaChatError
 from oa_chat.events import Answer, Ask, Event, Failed
-from oa_chat.policy import PROFILES, Action
+from oa_chat.policies.shelf import shipped
+from oa_chat.policy import Action
 from oa_chat.ui.commands import choose_policy, commands, switch_guard
 from oa_chat.ui.dialogs import Confirm, Hold
 from oa_chat.ui.help import Help
@@ -37,7 +38,7 @@ from tests.ui.stand_in import (
     verdict,
 )
 
-STRICT = PROFILES["strict"]
+STRICT = shipped()["strict"]
 
 
 async def test_a_flagged_message_shows_flag_rule_and_what_was_sent() -> None:

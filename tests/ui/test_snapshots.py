@@ -12,7 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from oa_chat.errors import EngineDied
-from oa_chat.policy import PROFILES
+from oa_chat.policies.shelf import shipped
 from oa_chat.ui.app import OaChatApp
 from oa_chat.verdict import Severity
 from tests.ui.driving import app_with, say, started, until
@@ -103,13 +103,13 @@ def test_held(snap_compare: Snap, size: tuple[int, int]) -> None:
 
 @BOTH
 def test_confirm(snap_compare: Snap, size: tuple[int, int]) -> None:
-    app = app_with(StandIn([Script([CAUTION])], policy=PROFILES["strict"], turns=EARLIER))
+    app = app_with(StandIn([Script([CAUTION])], policy=shipped()["strict"], turns=EARLIER))
     assert snap_compare(app, terminal_size=size, run_before=after(app, SECRET, ends=False))
 
 
 @BOTH
 def test_blocked_with_help(snap_compare: Snap, size: tuple[int, int]) -> None:
-    session = StandIn([Script([URGENT])], policy=PROFILES["strict"])
+    session = StandIn([Script([URGENT])], policy=shipped()["strict"])
     app = app_with(session, help_lines=lambda: HELP)
     assert snap_compare(app, terminal_size=size, run_before=after(app, "I can't go on."))
 

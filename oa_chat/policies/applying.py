@@ -1,0 +1,47 @@
+"""What a policy file says about guard and persona, taken into the settings.
+
+What a person set comes first: a policy fills in what the settings leave as it ships. Only a start
+does this; changing the policy in a running chat changes what is decided, not who judges or replies.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from oa_chat.config import ChatSettings, GuardSettings, Settings
+from oa_chat.policies.file import GuardChoice, Persona, Profile
+from oa_chat.sampling import Sampling
+
+_CHAT = ChatSettings()
+_GUARD = GuardSettings()
+
+
+def filled_in(settings: Settings, profile: Profile) -> Settings:
+    """The settings with what the policy names where they are still as they ship."""
+    return msgspec.structs.replace(
+        settings,
+        chat=_chat(settings.chat, profile.file.persona),
+        guard=_guard(settings.guard, profile.file.guard),
+        sampling=_sampling(settings.sampling, profile.file.persona.sampling),
+    )
+
+
+def _chat(said: ChatSettings, persona: Persona) -> ChatSettings:
+    model = persona.model if persona.model and said.model == _CHAT.model else said.model
+    prompt = said.system_prompt or persona.system_prompt
+    return msgspec.structs.replace(said, model=model, system_prompt=prompt)
+
+
+def _guard(said: GuardSettings, choice: GuardChoice) -> GuardSettings:
+    if not choice.judge or said.model != _GUARD.model:
+        return said
+    return msgspec.structs.replace(said, model=choice.judge)
+
+
+def _sampling(said: Sampling, persona: Sampling) -> Sampling:
+    unsaid = {
+        name: value
+        for name, value in msgspec.structs.asdict(persona).items()
+        if getattr(said, name) is None
+    }
+    return msgspec.structs.replace(said, **unsaid)
