@@ -10,25 +10,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from oa_chat import language
 from oa_chat.conversation import Message
 from oa_chat.engine.process import Engine
-from oa_chat.engine.protocol import ModelInfo, OnProgress, Output, Passage
+from oa_chat.engine.protocol import ModelInfo, ModelKind, OnProgress
 from oa_chat.errors import GuardError, ModelError, OaChatError
+from oa_chat.guards.asking import read_all
 from oa_chat.guards.authors import RuleAuthor
 from oa_chat.guards.family import GuardFamily, Reading
 from oa_chat.guards.languages import with_language
-from oa_chat.guards.windows import fitted, overlapping, shortened, worst
-from oa_chat.verdict import LABELS, Severity, Subject, Verdict, unreadable
+from oa_chat.guards.windows import shortened
+from oa_chat.verdict import Severity, Subject, Verdict, unreadable
 
-_CHARACTERS_PER_TOKEN = 3
-"""A low guess for English; an engine says if it had to cut."""
-_SMALLEST_WINDOW = 50
 _LONGEST_MESSAGE = 2_000_000
-_SECONDS_PER_MEGABYTE = 120.0
+_SECONDS_PER_MEGABYTE: dict[ModelKind, float] = {
+    "classifier": 120.0,
+    "seq2seq": 120.0,
+    "causal": 6000.0,
+}
+"""On top of the limit for any check. A text-generating guard of 1B reads some 100 tokens a second
+on two cores, each of them twice where windows overlap."""
 
 
 class Guard(Protocol):
@@ -98,7 +103,17 @@ class LocalGuard:
         info, *_ = await asyncio.gather(
             self._engine.load(on_progress), self.author.load(), asyncio.to_thread(language.load)
         )
+        if self.family.kind == "causal":
+            await self._warm_up(info)
         return info
+
+    async def _warm_up(self, info: ModelInfo) -> None:
+        """Ask once, so that the policy in front of each question is read before somebody waits.
+
+        It stays in the model's cache. What goes wrong here goes wrong again in a check.
+        """
+        with suppress(OaChatError):
+            await read_all(self._engine, self.family, [[Message("user", "Hello!")]], info.context)
 
     async def check(self, messages: Sequence[Message], subject: Subject = "message") -> Verdict:
         """The verdict on the last message in the light of the earlier ones."""
@@ -147,50 +162,13 @@ class LocalGuard:
                 f" {_LONGEST_MESSAGE:,} at most."
             )
         info = await self._engine.load()
-        limit = self._limits.check + size / 1_000_000 * _SECONDS_PER_MEGABYTE
+        limit = self._limits.check + size / 1_000_000 * _SECONDS_PER_MEGABYTE[self.family.kind]
         wanted = [shortened(messages) for messages in conversations]
         try:
             async with asyncio.timeout(limit):
-                if self.family.kind == "classifier":
-                    return await self._classify(wanted)
-                fits = info.context * _CHARACTERS_PER_TOKEN
-                return [await self._write(messages, fits) for messages in wanted]
+                return await read_all(self._engine, self.family, wanted, info.context)
         except TimeoutError:
             raise GuardError(f"The guard took longer than {limit:.0f} seconds.") from None
-
-    async def _classify(self, wanted: Sequence[Sequence[Message]]) -> list[Reading]:
-        """The readings of a classifier, which cuts context and windows by itself."""
-        prompts = [self.family.prompt(messages) for messages in wanted]
-        passages = [prompt for prompt in prompts if isinstance(prompt, Passage)]
-        answers = await self._engine.classify(passages)
-        if len(answers) != len(wanted):
-            raise GuardError("The guard did not answer for every message.")
-        return [self.family.read(answer) for answer in answers]
-
-    async def _write(self, messages: Sequence[Message], fits: int) -> Reading:
-        """The reading of a guard that writes: with context, else without, else in windows."""
-        newest = messages[-1]
-        for attempt in (fitted(messages, fits), [newest]):
-            (output,) = await self._outputs([attempt])
-            if not output.truncated:
-                return self.family.read(output)
-        size = fits
-        while size > _SMALLEST_WINDOW:
-            parts = overlapping(newest.text, size)
-            outputs = await self._outputs([[replace(newest, text=part)] for part in parts])
-            if not any(output.truncated for output in outputs):
-                reading = worst([self.family.read(output) for output in outputs])
-                return replace(reading, windows=len(parts))
-            size //= 2
-        return Reading(None, failure="the message is too long for this guard")
-
-    async def _outputs(self, wanted: Sequence[Sequence[Message]]) -> list[Output]:
-        prompts = [self.family.prompt(messages) for messages in wanted]
-        written = [prompt for prompt in prompts if isinstance(prompt, list)]
-        outputs = await self._engine.write(written, LABELS, brief=[Severity.CASUAL.label])
-        if len(outputs) != len(wanted):
-            raise GuardError("The guard did not answer for every message.")
-        return outputs
 
     async def _verdict(self, text: str, reading: Reading, latency_ms: float) -> Verdict:
         if reading.severity is None:
@@ -210,14 +188,15 @@ class LocalGuard:
             return verdict
         decisive = text[slice(*reading.worst)] if reading.worst else text
         if reading.rule:
-            return replace(verdict, categories=self.author.categories(decisive, reading.severity))
+            own = reading.categories or self.author.categories(decisive, reading.severity)
+            return replace(verdict, categories=own)
         spoken = language.detect(text)
         authored = await self.author.rule(decisive, reading.severity, spoken)
         return replace(
             verdict,
             rule=authored.text,
             rule_source=authored.source,
-            categories=authored.categories,
+            categories=reading.categories or authored.categories,
             latency_ms=latency_ms + _milliseconds(started),
         )
 

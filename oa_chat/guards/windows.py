@@ -38,9 +38,9 @@ def fitted(messages: Sequence[Message], characters: int) -> list[Message]:
     return kept
 
 
-def overlapping(text: str, size: int) -> list[str]:
-    """Pieces of `size` characters that overlap by half and cover the text to its end."""
-    return [text[start:end] for start, end in cuts.overlapping((0, len(text)), size)]
+def overlapping(text: str, size: int) -> list[tuple[int, int]]:
+    """Where pieces of `size` characters start and end that overlap by half and cover the text."""
+    return cuts.overlapping((0, len(text)), size)
 
 
 def worst(readings: Sequence[Reading]) -> Reading:

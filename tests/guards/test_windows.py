@@ -26,7 +26,7 @@ def test_the_newest_context_that_fits_is_kept() -> None:
 
 @given(st.text(min_size=1), st.integers(1, 40))
 def test_windows_cover_the_text_and_overlap(text: str, size: int) -> None:
-    parts = overlapping(text, size)
+    parts = [text[start:end] for start, end in overlapping(text, size)]
     assert all(len(part) <= size for part in parts)
     assert text.startswith(parts[0])
     assert text.endswith(parts[-1])
