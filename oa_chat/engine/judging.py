@@ -132,7 +132,7 @@ class Judging:
                 answer.finished = True
                 return
             answer.made.append(token)
-            answer.data += self._model.piece(token)
+            answer.data += self._model.piece(token, special=True)  # harmony's channels are such
             if _ends(answer, question):
                 answer.finished = True
                 return
