@@ -104,6 +104,7 @@ class GraniteGuardian:
             choices=[" yes", " no"],
             after="<score>",
             grammar=f'root ::= {thoughts} "\\n"* {_SCORED}\n',
+            brief=[] if self.thinks else [f"<score> {said} </score>" for said in ("yes", "no")],
             max_tokens=_THOUGHT_TOKENS if self.thinks else 32,
         )
 

@@ -26,7 +26,7 @@ _PUBLISHED: dict[str, tuple[str, ...]] = {
     "granite-guardian-think": ("en",),
     # Of the first of them; the file of version 3 names its nine.
     "nemoguard": ("en",),
-    # arXiv 2504.04377, table 1.
+    # The model card of ToxicityPrompts/PolyGuard-Qwen-Smol.
     "polyguard": (
         *("ar", "cs", "de", "en", "es", "fr", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru"),
         *("sv", "th", "zh"),

@@ -81,6 +81,7 @@ class NemoGuard:
             choices=["unsafe", "safe"],
             after="" if reply is None else f'"{_RESPONSE}": "',
             grammar=(_MESSAGE if reply is None else _REPLY) + _RULES,
+            brief=['safe"}'],
             max_tokens=100,
         )
 

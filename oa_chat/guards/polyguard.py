@@ -69,6 +69,7 @@ class PolyGuard:
             choices=[" yes", " no"],
             after="" if reply is None else "Harmful response:",
             grammar=f"root ::= {_REQUEST}{'' if reply is None else _REPLY}\n{_RULES}",
+            brief=[" no\nRequest safety violations: None"] if reply is None else [],
             max_tokens=40 if reply is None else 80,
         )
 

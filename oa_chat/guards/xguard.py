@@ -55,6 +55,7 @@ class XGuard:
             options={"reason_first": False},
             choices=[_SAFE, *_RISKS],
             grammar=_GRAMMAR,
+            brief=[_SAFE],
             max_tokens=120,
         )
 
