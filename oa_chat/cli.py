@@ -76,7 +76,11 @@ _PIPELINE = {
     "evaluate": "Measure guards on labelled files.",
 }
 """Commands that live in `converters`, with the line for ``--help``: loaded when they are used."""
-_LATER = {**_PIPELINE, "history": "List, show, search, export, import and delete conversations."}
+_LATER = {
+    **_PIPELINE,
+    "feedback": "Say that a flag is wrong; list and export what you said.",
+    "history": "List, show, search, export, import and delete conversations.",
+}
 """All commands that are loaded when they are used."""
 
 

@@ -83,10 +83,24 @@ _THIRD = (
 )
 """Adds replies that were shown and taken back (`conversation.WithdrawnReply`, as JSON)."""
 
+_FOURTH = (
+    """CREATE TABLE correction (
+        id INTEGER PRIMARY KEY,
+        turn_id INTEGER UNIQUE REFERENCES turn (id) ON DELETE CASCADE,
+        text TEXT NOT NULL DEFAULT '',
+        severity INTEGER NOT NULL,
+        note TEXT NOT NULL DEFAULT '',
+        said TEXT NOT NULL DEFAULT '',
+        created TEXT NOT NULL
+    )""",
+)
+"""Adds what a person says about flags, of a turn or of a text of its own; `said` is the verdict."""
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_FIRST.strip().split(";")),
     _SECOND,
     _THIRD,
+    _FOURTH,
 )
 """The statements that lead from version 0 (an empty file) to 1, from 1 to 2, and so on."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from oa_chat.backend import ChatBackend
 from oa_chat.conversation import Conversation, Message, StopReason, Turn
+from oa_chat.corrections import Correction, Corrections
 from oa_chat.engine.protocol import Done, Piece, Prefilled, Progress, Prompted, Sampling
 from oa_chat.errors import OaChatError, StoreError, unexpected
 from oa_chat.events import (
@@ -118,6 +119,21 @@ class ChatSession:
         conversation = self._started_conversation()
         self.store.switch_guard(conversation.id, off)
         self._conversation = replace(conversation, guard_off=off)
+
+    def corrections(self) -> dict[int, Correction]:
+        """What the user said about the flags of this conversation, by the turn's id."""
+        return Corrections(self.store).of_conversation(self.conversation.id)
+
+    def correct(self, turn_id: int, severity: Severity | None, note: str = "") -> None:
+        """Keep which level would have been right for a message; None takes it back.
+
+        No verdict changes by that. Raises StoreError.
+        """
+        corrections = Corrections(self.store)
+        if severity is None:
+            corrections.take_back(turn_id)
+        else:
+            corrections.add(turn_id, severity, note)
 
     def choose_policy(self, name: str) -> None:
         """Go on under another policy; the user's own actions for single levels stay.
