@@ -1,8 +1,8 @@
 """What happens to a message, as a stream of frozen events.
 
 `ChatSession.send` yields these; the screen, the one-shot command, the JSON output and the tests
-all consume the same stream. A stream ends with exactly one `Finished`, `Stopped`, `NotSent` or
-`Failed`, each of which carries the turn as it is now stored.
+all consume the same stream. A stream ends with exactly one `Finished`, `Stopped`, `Withheld`,
+`NotSent` or `Failed`, each of which carries the turn as it is now stored.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from oa_chat.conversation import Turn
+from oa_chat.conversation import Turn, WithdrawnReply
 from oa_chat.errors import OaChatError
 from oa_chat.policy import Decision
+from oa_chat.reply_rules import ReplyAction
 from oa_chat.verdict import Verdict
 
 
@@ -60,6 +61,43 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyHeld:
+    """The model has written text that waits for the guard (strict). Follows every gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyChecked:
+    """The guard has read a part of the reply, or the whole at its end."""
+
+    verdict: Verdict
+    action: ReplyAction
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyWithdrawn:
+    """The reply was flagged: what was shown of it is taken back.
+
+    `Sending` and a second try follow, or `Withheld`.
+    """
+
+    withdrawn: WithdrawnReply
+    again: bool
+    """Whether the model is asked once more, with the rule as guideline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """The guard ended the reply: flagged twice, or (strict) no verdict on the next part.
+
+    `turn.stop_reason` says which; `turn.reply` is what had passed before.
+    """
+
+    turn: Turn
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The reply is complete (or at its length limit: see `turn.stop_reason`)."""
 
@@ -91,7 +129,9 @@ class Failed:
     error: OaChatError
 
 
-Event = Saved | Checked | Sending | Token | Finished | Stopped | NotSent | Failed
+Ended = Finished | Stopped | Withheld | NotSent | Failed
+"""What a stream ends with."""
+Event = Saved | Checked | Sending | Token | ReplyHeld | ReplyChecked | ReplyWithdrawn | Ended
 
 
 class Answer(StrEnum):

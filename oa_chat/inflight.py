@@ -10,9 +10,11 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from oa_chat.conversation import StopReason, Timing, Turn
-from oa_chat.engine.protocol import Done, Prefilled
-from oa_chat.policy import Decision
+from oa_chat.conversation import StopReason, Timing, Turn, WithdrawnReply
+from oa_chat.engine.protocol import Done, Prefilled, Prompted
+from oa_chat.events import Sending
+from oa_chat.policy import Decision, one_rule
+from oa_chat.verdict import Verdict
 
 _T = TypeVar("_T")
 
@@ -33,6 +35,8 @@ class InFlight:
     def __init__(self, turn: Turn, started: float) -> None:
         self.turn = turn
         self.decision: Decision | None = None
+        self.guideline = ""
+        """What is sent along with the message."""
         self.ended = False
         self.reply: list[str] = []
         self.unsaved: list[str] = []
@@ -97,16 +101,50 @@ class InFlight:
 
     # ------------------------------------------------------------ the reply
 
-    def prompted(self, tokens: int) -> None:
-        """The model starts to reply to a prompt of this length."""
-        self._prompt_tokens = tokens
-
     def take(self, text: str, now: float) -> None:
         """Take in new text of the reply."""
         if self._first_token is None:
             self._first_token = now
         self.reply.append(text)
         self.unsaved.append(text)
+
+    def noted(self, verdict: Verdict, *, whole: bool) -> None:
+        """Keep a verdict on the reply if it is the worst so far, or on the whole."""
+        levels = [_badness(old) for old in self.turn.verdicts if old.subject == "reply"]
+        if whole or _badness(verdict) > max(levels, default=-1):
+            self.turn = replace(self.turn, verdicts=(*self.turn.verdicts, verdict))
+
+    def also(self, rule: str) -> None:
+        """Send this rule along as well, the next time."""
+        if rule not in self.guideline:
+            self.guideline = f"{self.guideline} {rule}".strip()
+
+    def withdraw(self, unshown: int) -> WithdrawnReply:
+        """Take back the reply and what the guard said about it; the turn keeps them aside."""
+        said = [verdict for verdict in self.turn.verdicts if verdict.subject == "reply"]
+        withdrawn = WithdrawnReply("".join(self.reply), (*said,), self.turn.sent or "", unshown)
+        self.turn = replace(
+            self.turn,
+            verdicts=tuple(old for old in self.turn.verdicts if old.subject != "reply"),
+            withdrawn=(*self.turn.withdrawn, withdrawn),
+        )
+        self.reply.clear()
+        self.unsaved.clear()
+        return withdrawn
+
+    def sending(self, prompted: Prompted, skipped_turns: int) -> Sending:
+        """The model starts to reply; `skipped_turns` is how many turns it does not see by now."""
+        self._prompt_tokens = prompted.tokens
+        return Sending(
+            sent=self.turn.sent or "",
+            guideline=one_rule(self.guideline),
+            seen=prompted.tail,
+            prompt_tokens=prompted.tokens,
+            cached_tokens=self.cached_tokens,
+            context=prompted.context,
+            skipped_turns=skipped_turns,
+            newly_skipped=self.skipped_turns + prompted.skipped,
+        )
 
     def end(self, reason: StopReason, done: Done | None = None) -> Turn:
         """The turn in its final state."""
@@ -119,10 +157,14 @@ class InFlight:
     def _timing(self, done: Done | None) -> Timing:
         first = self._first_token
         return Timing(
-            guard_ms=sum(verdict.latency_ms for verdict in self.turn.verdicts),
+            guard_ms=sum(old.latency_ms for old in self.turn.verdicts if old.subject == "message"),
             first_token_ms=0.0 if first is None else (first - self._started) * 1000,
             prompt_tokens=self._prompt_tokens,
             cached_tokens=self.cached_tokens,
             reply_tokens=done.tokens if done else 0,
             decode_ms=done.decode_ms if done else 0.0,
         )
+
+
+def _badness(verdict: Verdict) -> int:
+    return 9 if verdict.severity is None else int(verdict.severity)

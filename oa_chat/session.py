@@ -3,7 +3,8 @@
 `ChatSession.send` is the only way from a typed message to a model. It saves, judges, decides, asks
 where the policy says so, sends, and stores the reply as it streams; all front ends consume its
 events. Nothing is generated before the verdict is known; evaluating the prompt may run meanwhile,
-so that the guard costs next to nothing. The session knows no screen and no model format.
+so that the guard costs next to nothing. The guard reads along while the reply streams
+(`replying`). The session knows no screen and no model format.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from oa_chat.backend import ChatBackend
 from oa_chat.conversation import Conversation, Message, StopReason, Turn
 from oa_chat.corrections import Correction, Corrections
-from oa_chat.engine.protocol import Done, Piece, Prefilled, Progress, Prompted, Sampling
+from oa_chat.engine.protocol import Done, Prefilled, Prompted, Sampling
 from oa_chat.errors import OaChatError, StoreError, unexpected
 from oa_chat.events import (
     Answer,
@@ -28,23 +29,25 @@ from oa_chat.events import (
     Finished,
     LoadEvent,
     NotSent,
+    ReplyChecked,
+    ReplyWithdrawn,
     Saved,
-    Sending,
     Stopped,
     Token,
+    Withheld,
 )
 from oa_chat.guards.guard import Guard
 from oa_chat.imitation import defuse
 from oa_chat.inflight import InFlight, Withdrawn
 from oa_chat.loading import Loadable, load_side_by_side
 from oa_chat.policies.shelf import Shelf
-from oa_chat.policy import Action, Policy, compose_sent, decide_message, one_rule
+from oa_chat.policy import Action, Policy, decide_message
+from oa_chat.record import Record
+from oa_chat.reply_rules import GENERAL_RULE, ReplyMode, ReplyRules
+from oa_chat.replying import Attempt, Judging, Said
 from oa_chat.stopping import StopRequested, StopSwitch
 from oa_chat.store import Store
 from oa_chat.verdict import Severity
-
-_SAVE_SECONDS = 0.25
-"""How often a streaming reply is written to disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class ChatSetup:
     """Actions of single levels that hold under every policy."""
     policies: Shelf = field(default_factory=Shelf)
     """Where `choose_policy` finds others."""
+    replies: ReplyRules = field(default_factory=ReplyRules)
+    """How replies are judged."""
     sampling: Sampling = field(default_factory=Sampling)
     system_prompt: str = ""
     starter: bool = False
@@ -82,16 +87,15 @@ class ChatSession:
         self.policy = setup.policy
         self._overrides = setup.overrides
         self.policies = setup.policies
+        self.replies = setup.replies
         self.sampling = setup.sampling
         self.chat_name = setup.chat_name
         self.starter = setup.starter
         self.chat = setup.chat
         self.guard = setup.guard
         self.store = setup.store
-        self._system_prompt = setup.system_prompt
         self._clock = setup.clock
-        self._conversation = conversation
-        self._skipped = 0
+        self._record = Record(setup.store, setup.chat_name, setup.system_prompt, conversation)
         self._stop = StopSwitch()
         self._replying = False
 
@@ -100,9 +104,7 @@ class ChatSession:
     @property
     def conversation(self) -> Conversation:
         """The current conversation. A new one is in the store from its first message on."""
-        if self._conversation is None:
-            return Conversation(id=0, title="", system_prompt=self._system_prompt)
-        return self._conversation
+        return self._record.conversation
 
     @property
     def guard_name(self) -> str:
@@ -116,9 +118,7 @@ class ChatSession:
 
     def switch_guard(self, off: bool) -> None:
         """Switch the guard off for this conversation, or on again. Raises StoreError."""
-        conversation = self._started_conversation()
-        self.store.switch_guard(conversation.id, off)
-        self._conversation = replace(conversation, guard_off=off)
+        self._record.switch_guard(off)
 
     def corrections(self) -> dict[int, Correction]:
         """What the user said about the flags of this conversation, by the turn's id."""
@@ -144,8 +144,7 @@ class ChatSession:
 
     def new_conversation(self) -> None:
         """Begin a new conversation, judged again."""
-        self._conversation = None
-        self._skipped = 0
+        self._record.begin_anew()
 
     def stop(self) -> None:
         """End the running message soon: its stream ends with `Stopped`.
@@ -178,7 +177,7 @@ class ChatSession:
     async def send(self, text: str, ask: Ask) -> AsyncGenerator[Event, None]:
         """Send a message; the events end with Finished, Stopped, NotSent or Failed."""
         try:
-            flight = InFlight(self._add_turn(text), self._clock())
+            flight = InFlight(self._record.add_turn(text), self._clock())
         except StoreError as error:
             self._stop.clear()
             yield Failed(Turn(id=0, user=text, stop_reason=StopReason.FAILED), error)
@@ -189,13 +188,13 @@ class ChatSession:
                 async for event in events:
                     yield event
         except OaChatError as error:
-            yield Failed(self._fail(flight, error), error)
+            yield Failed(self._record.fail(flight, error), error)
         except Exception as error:  # noqa: BLE001 - a bug must not lose what was typed
             bug = unexpected(error)
-            yield Failed(self._fail(flight, bug), bug)
+            yield Failed(self._record.fail(flight, bug), bug)
         finally:
             await flight.end_prefill()
-            self._settle(flight)
+            self._record.settle(flight)
             self._stop.clear()
 
     async def _carry(self, flight: InFlight, ask: Ask) -> AsyncGenerator[Event, None]:
@@ -209,9 +208,9 @@ class ChatSession:
                 async for event in replied:
                     yield event
         except StopRequested:
-            yield Stopped(self._end(flight, StopReason.STOPPED))
+            yield Stopped(self._record.end(flight, StopReason.STOPPED))
         except Withdrawn as withdrawn:
-            turn = self._end(flight, withdrawn.reason)
+            turn = self._record.end(flight, withdrawn.reason)
             yield NotSent(turn, withdrawn.decision, withdrawn.edit)
 
     async def _judge(self, flight: InFlight, ask: Ask) -> AsyncGenerator[Event, None]:
@@ -224,11 +223,11 @@ class ChatSession:
             check = flight.unless_prefill_fails(self.guard.check(judged))
             verdict = await self._stop.unless_set(check)
             decision = decide_message(flight.turn.user, verdict, self.policy)
-            flight.decision = decision
+            flight.decision, flight.guideline = decision, decision.guideline
             verdicts = (*flight.turn.verdicts, verdict)
             flight.turn = replace(flight.turn, verdicts=verdicts, action=decision.action)
             self.store.add_verdict(flight.turn.id, verdict)
-            self._update(flight.turn)
+            self._record.update(flight.turn)
             checked = Checked(verdict, decision)
             yield checked
             if await self._may_send(checked, ask):
@@ -253,108 +252,57 @@ class ChatSession:
         raise Withdrawn(decision, StopReason.WITHDRAWN, edit=answer is Answer.EDIT)
 
     async def _reply(self, flight: InFlight) -> AsyncGenerator[Event, None]:
-        """Send the message and stream the reply."""
-        sent = compose_sent(flight.turn.user, flight.decision.guideline if flight.decision else "")
+        """Send the message and stream the reply; once more, if the guard flags it."""
         prefilled = await self._stop.unless_set(flight.finish_prefill())
-        self._skipped += prefilled.skipped
-        transcript = self._transcript(sent)
-        flight.turn = replace(flight.turn, sent=sent)
-        self.store.set_sent(flight.turn.id, sent, flight.turn.action)
-        self._update(flight.turn)
-        self._replying = True
-        try:
-            async with contextlib.aclosing(self.chat.reply(transcript, self.sampling)) as answers:
-                async for answer in answers:
-                    if self._stop.is_set():
-                        self.chat.cancel()
-                    event = self._follow(flight, answer)
-                    if event is not None:
-                        yield event
-        finally:
-            self._replying = False
+        self._record.skipped += prefilled.skipped
+        for more in (True, False):
+            transcript = self._record.set_sent(flight)
+            attempt = Attempt(self.chat, self._stop, self._judging(flight.turn.user))
+            self._replying = True
+            try:
+                async with contextlib.aclosing(attempt.run(transcript, self.sampling)) as answers:
+                    async for said in answers:
+                        yield self._follow(flight, said)
+            finally:
+                self._replying = False
+            if attempt.unjudged:
+                flight.turn = replace(flight.turn, failure=attempt.unjudged.failure)
+                yield Withheld(self._record.end(flight, StopReason.UNJUDGED), attempt.unjudged)
+            if not attempt.flag:
+                return
+            withdrawn = flight.withdraw(attempt.unshown)
+            self.store.withdraw_reply(flight.turn.id, withdrawn)
+            self._record.update(flight.turn)
+            yield ReplyWithdrawn(withdrawn, again=more)
+            if not more:
+                yield Withheld(self._record.end(flight, StopReason.FLAGGED), attempt.flag)
+            flight.also(attempt.flag.rule or GENERAL_RULE)
 
-    def _follow(self, flight: InFlight, answer: Prompted | Progress | Piece | Done) -> Event | None:
-        """Take one answer of the chat model into the turn."""
-        if isinstance(answer, Piece):
-            now = self._clock()
-            flight.take(answer.text, now)
-            if now - flight.saved >= _SAVE_SECONDS:
-                self._save_pieces(flight, now)
-            return Token(answer.text, answer.tokens)
-        if isinstance(answer, Prompted):
-            self._skipped += answer.skipped
-            return self._sending(flight, answer)
-        if isinstance(answer, Done):
-            turn = self._end(flight, _STOPS[answer.stop], answer)
-            return Stopped(turn) if answer.stop == "cancelled" else Finished(turn)
-        return None
+    def _judging(self, typed: str) -> Judging | None:
+        """How the reply to a message is judged; None if it is not."""
+        mode = self.replies.mode_under(self.policy)
+        if self.guard is None or self.guard_off or mode is ReplyMode.OFF:
+            return None
+        context = [*self.conversation.messages_typed(), Message("user", typed)]
+        return Judging(self.guard, context, self.policy, self.replies, mode)
 
-    def _save_pieces(self, flight: InFlight, now: float) -> None:
-        """Write what came since the last time; later, if another program holds the file."""
-        flight.saved = now
-        if self.store.append_reply(flight.turn.id, "".join(flight.unsaved)):
-            flight.unsaved.clear()
-
-    def _sending(self, flight: InFlight, prompted: Prompted) -> Sending:
-        flight.prompted(prompted.tokens)
-        return Sending(
-            sent=flight.turn.sent or "",
-            guideline=one_rule(flight.decision.guideline) if flight.decision else "",
-            seen=prompted.tail,
-            prompt_tokens=prompted.tokens,
-            cached_tokens=flight.cached_tokens,
-            context=prompted.context,
-            skipped_turns=self._skipped,
-            newly_skipped=flight.skipped_turns + prompted.skipped,
-        )
-
-    # ------------------------------------------------------------ pieces of the line
-
-    def _add_turn(self, text: str) -> Turn:
-        conversation = self._started_conversation()
-        turn = self.store.add_turn(conversation.id, text, self.chat_name)
-        self._conversation = replace(conversation, turns=(*conversation.turns, turn))
-        return turn
-
-    def _started_conversation(self) -> Conversation:
-        if self._conversation is None:
-            self._conversation = self.store.new_conversation(self._system_prompt)
-        return self._conversation
-
-    def _transcript(self, sent: str) -> list[Message]:
-        """What the model sees: the turns that are not left out, then the new message."""
-        system = self.conversation.system_prompt
-        earlier = self.conversation.exchanges_sent()[2 * self._skipped :]
-        head = [Message("system", system)] if system else []
-        return [*head, *earlier, Message("user", sent)]
+    def _follow(self, flight: InFlight, said: Said) -> Event:
+        """Take what happens to a reply into the turn."""
+        if isinstance(said, Token):
+            flight.take(said.text, now := self._clock())
+            self._record.save_reply(flight, now)
+        elif isinstance(said, Prompted):
+            self._record.skipped += said.skipped
+            return flight.sending(said, self._record.skipped)
+        elif isinstance(said, ReplyChecked):
+            flight.noted(said.verdict, whole=said.whole)
+        elif isinstance(said, Done):
+            turn = self._record.end(flight, _STOPS[said.stop], said)
+            return Stopped(turn) if said.stop == "cancelled" else Finished(turn)
+        return said
 
     async def _prefill(self, typed: str) -> Prefilled:
         """Evaluate the prompt while the guard thinks. The guideline can only come behind it."""
         await self.chat.load()
-        transcript = self._transcript(defuse(typed))
+        transcript = self._record.transcript(defuse(typed))
         return await self.chat.prefill(transcript, max_tokens=self.sampling.max_tokens)
-
-    def _end(self, flight: InFlight, reason: StopReason, done: Done | None = None) -> Turn:
-        """The turn in its final state, stored."""
-        turn = flight.end(reason, done)
-        self._update(turn)
-        self.store.finish_turn(turn)
-        return turn
-
-    def _fail(self, flight: InFlight, error: OaChatError) -> Turn:
-        """The failed turn; stored if the store itself still works."""
-        flight.turn = replace(flight.turn, failure=error.message)
-        with contextlib.suppress(StoreError):
-            self._end(flight, StopReason.FAILED)
-        return flight.turn
-
-    def _settle(self, flight: InFlight) -> None:
-        """Keep the partial reply of a message whose events nobody reads any more."""
-        if not flight.ended:
-            with contextlib.suppress(StoreError):
-                self._end(flight, StopReason.STOPPED)
-
-    def _update(self, turn: Turn) -> None:
-        conversation = self.conversation
-        turns = tuple(turn if old.id == turn.id else old for old in conversation.turns)
-        self._conversation = replace(conversation, turns=turns)

@@ -93,7 +93,15 @@ def kinds(events: list[Event]) -> list[str]:
 
 async def test_a_casual_message_goes_as_typed(session: ChatSession, chat: ScriptedChat) -> None:
     events = await send(session, "hi")
-    assert kinds(events) == ["Saved", "Checked", "Sending", "Token", "Token", "Finished"]
+    assert kinds(events) == [
+        "Saved",
+        "Checked",
+        "Sending",
+        "Token",
+        "Token",
+        "ReplyChecked",
+        "Finished",
+    ]
     assert chat.seen == [[Message("user", "hi")]]
     turn = session.conversation.turns[0]
     assert (turn.sent, turn.reply, turn.action) == ("hi", "Hello there.", Action.PASS)
@@ -145,7 +153,7 @@ async def test_the_transcript_already_sent_never_changes(
     await send(session, "hi")
     assert chat.seen[1][:1] == chat.seen[0]
     assert chat.seen[1][1:] == [Message("assistant", "Hello there."), Message("user", "hi")]
-    assert guard.seen[1] == [
+    assert guard.seen[2] == [
         Message("user", SEED),
         Message("assistant", "Hello there."),
         Message("user", "hi"),
@@ -200,14 +208,15 @@ async def test_a_held_message_can_be_retried(
     guard.verdicts = [unreadable("g", "it died"), verdict(Severity.CAUTION, RULE)]
     await send(session, SEED, says(Answer.RETRY))
     turn = session.conversation.turns[0]
-    assert [seen.readable for seen in turn.verdicts] == [False, True]
+    messages = [seen for seen in turn.verdicts if seen.subject == "message"]
+    assert [seen.readable for seen in messages] == [False, True]
     assert chat.seen[0][-1].text.endswith(f"[Guideline: {RULE}]")
 
 
 async def test_a_held_message_can_be_sent_once_unchecked(
     session: ChatSession, guard: ScriptedGuard, chat: ScriptedChat
 ) -> None:
-    guard.verdicts = [unreadable("g", "it died"), unreadable("g", "still dead")]
+    guard.verdicts = [unreadable("g", "it died") for _ in range(3)]
     await send(session, "hi", says(Answer.SEND))
     assert chat.seen[0][-1].text == "hi"
     assert session.conversation.turns[0].action is Action.HOLD
@@ -228,7 +237,7 @@ async def test_the_guard_can_be_switched_off_for_this_conversation_only(
     session.new_conversation()
     assert not session.guard_off
     await send(session, "and now")
-    assert len(guard.seen) == 2
+    assert [len(seen) for seen in guard.seen[1:]] == [1, 2]
 
 
 async def test_confirm_does_not_understand_the_answers_to_hold(
