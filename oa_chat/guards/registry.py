@@ -15,9 +15,12 @@ from oa_chat.guards import (
     classifier,
     gpt_oss_safeguard,
     granite_guardian,
+    llama_guard,
     nemoguard,
     open_assistant,
     polyguard,
+    qwen3guard,
+    shieldgemma,
     wildguard,
     xguard,
 )
@@ -27,6 +30,9 @@ from oa_chat.guards.languages import known_languages
 FAMILIES: dict[str, Callable[[GgufHeader], Identified | None]] = {
     "classifier": classifier.identify,
     "open-assistant": open_assistant.identify,
+    "llama-guard": llama_guard.identify,
+    "qwen3guard": qwen3guard.identify,
+    "shieldgemma": shieldgemma.identify,
     "granite-guardian": granite_guardian.identify,
     "granite-guardian-think": granite_guardian.identify_thinking,
     "xguard": xguard.identify,

@@ -20,14 +20,18 @@ from oa_chat.guards.answers import RULE_LENGTH, explained
 from oa_chat.guards.family import GuardFamily
 from oa_chat.guards.gpt_oss_safeguard import GptOssSafeguard
 from oa_chat.guards.granite_guardian import GraniteGuardian
+from oa_chat.guards.llama_guard import LlamaGuard
 from oa_chat.guards.nemoguard import NemoGuard
 from oa_chat.guards.polyguard import PolyGuard
+from oa_chat.guards.qwen3guard import Qwen3Guard
 from oa_chat.guards.taxonomy import CATEGORIES, LISTS
 from oa_chat.guards.wildguard import WildGuard
 from oa_chat.guards.xguard import XGuard
 from oa_chat.verdict import Severity
 
 FAMILIES: dict[str, GuardFamily] = {
+    "llama-guard": LlamaGuard(),
+    "qwen3guard": Qwen3Guard(),
     "granite-guardian": GraniteGuardian("score"),
     "xguard": XGuard(),
     "wildguard": WildGuard(),
@@ -37,6 +41,8 @@ FAMILIES: dict[str, GuardFamily] = {
 }
 _THOUGHT = r"(<think>[^<]*</think>)?"
 SAFE: dict[str, str] = {
+    "llama-guard": r"safe",
+    "qwen3guard": (rf"{_THOUGHT}\s*Safety: Safe(\nCategories: None(\nRefusal: (Yes|No))?)?"),
     "granite-guardian": (
         r"No(\s*<confidence>\s*High\s*</confidence>)?"
         rf"|{_THOUGHT}\s*<score>\s*no\s*</score>"
