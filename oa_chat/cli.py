@@ -80,6 +80,7 @@ _LATER = {
     **_PIPELINE,
     "feedback": "Say that a flag is wrong; list and export what you said.",
     "history": "List, show, search, export, import and delete conversations.",
+    "policy": "Show, check and test policies.",
 }
 """All commands that are loaded when they are used."""
 

@@ -6,10 +6,12 @@ does this; changing the policy in a running chat changes what is decided, not wh
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from oa_chat.config import ChatSettings, GuardSettings, Settings
-from oa_chat.policies.file import GuardChoice, Persona, Profile
+from oa_chat.policies.file import Profile
 from oa_chat.sampling import Sampling
 
 _CHAT = ChatSettings()
@@ -20,22 +22,32 @@ def filled_in(settings: Settings, profile: Profile) -> Settings:
     """The settings with what the policy names where they are still as they ship."""
     return msgspec.structs.replace(
         settings,
-        chat=_chat(settings.chat, profile.file.persona),
-        guard=_guard(settings.guard, profile.file.guard),
+        chat=_chat(settings.chat, profile),
+        guard=_guard(settings.guard, profile),
         sampling=_sampling(settings.sampling, profile.file.persona.sampling),
     )
 
 
-def _chat(said: ChatSettings, persona: Persona) -> ChatSettings:
-    model = persona.model if persona.model and said.model == _CHAT.model else said.model
+def model_beside(profile: Profile, model: str) -> str:
+    """A model that a policy names: a relative path starts at the policy's file."""
+    path = Path(model).expanduser()
+    is_name = path.name == model and path.suffix != ".gguf"
+    return model if is_name else str(profile.path.parent / path)
+
+
+def _chat(said: ChatSettings, profile: Profile) -> ChatSettings:
+    persona = profile.file.persona
+    named = persona.model and said.model == _CHAT.model
+    model = model_beside(profile, persona.model) if named else said.model
     prompt = said.system_prompt or persona.system_prompt
     return msgspec.structs.replace(said, model=model, system_prompt=prompt)
 
 
-def _guard(said: GuardSettings, choice: GuardChoice) -> GuardSettings:
-    if not choice.judge or said.model != _GUARD.model:
+def _guard(said: GuardSettings, profile: Profile) -> GuardSettings:
+    judge = profile.file.guard.judge
+    if not judge or said.model != _GUARD.model:
         return said
-    return msgspec.structs.replace(said, model=choice.judge)
+    return msgspec.structs.replace(said, model=model_beside(profile, judge))
 
 
 def _sampling(said: Sampling, persona: Sampling) -> Sampling:

@@ -199,6 +199,11 @@ def _check_texts(profile: Profile) -> None:
         raise SettingsError(f"{profile.line('name')}: the name is empty.", "Give it one.")
     _one_line(profile, file.description, _LONGEST_LINE, "description")
     _one_line(profile, file.languages.rule, _LONGEST_LINE, "languages", "rule")
+    if file.guard.judge == "none":
+        raise SettingsError(
+            f"{profile.line('guard', 'judge')}: guard.judge: a policy needs a guard.",
+            "Take the line out; --guard none runs without a guard.",
+        )
     for name, table in file.category_tables().items():
         _one_line(profile, table.rule, _LONGEST_LINE, "categories", name, "rule")
     for kind, phrases in (("allow", file.phrases.allow), ("deny", file.phrases.deny)):
