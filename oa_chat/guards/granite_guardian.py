@@ -88,7 +88,7 @@ class GraniteGuardian:
                 options={"guardian_config": {"risk_name": "harm"}},
                 choices=["Yes", "No"],
                 grammar=f'root ::= ("Yes" | "No") ({_CONFIDENT})?\n',
-                max_tokens=24,
+                max_tokens=48,
             )
         spoken = [message for message in messages if message.role != "system"]
         options: dict[str, object] = {}
@@ -103,9 +103,9 @@ class GraniteGuardian:
             options=options,
             choices=[" yes", " no"],
             after="<score>",
-            grammar=f'root ::= {thoughts} "\\n"* {_SCORED}\n',
+            grammar=f'root ::= {thoughts} "\\n"{{0,2}} {_SCORED}\n',
             brief=[] if self.thinks else [f"<score> {said} </score>" for said in ("yes", "no")],
-            max_tokens=_THOUGHT_TOKENS if self.thinks else 32,
+            max_tokens=_THOUGHT_TOKENS if self.thinks else 48,
         )
 
     def read(self, answer: RawAnswer) -> Reading:

@@ -53,7 +53,8 @@ _MARKS = (
 )
 _NAMES = " | ".join(json.dumps(row.name) for row in LISTS[_FAMILY])
 _RULES = (
-    f'listed ::= "\\", \\"{_CATEGORIES}\\": \\"" name (", " name)* "\\"}}"\nname ::= {_NAMES}\n'
+    rf'listed ::= "\", \"{_CATEGORIES}\": \"" name (", " name){{0,4}} "\"}}"' + "\n"
+    f"name ::= {_NAMES}\n"
 )
 _MESSAGE = 'root ::= "safe\\"}" | "unsafe" listed\n'
 _REPLY = (
@@ -82,7 +83,7 @@ class NemoGuard:
             after="" if reply is None else f'"{_RESPONSE}": "',
             grammar=(_MESSAGE if reply is None else _REPLY) + _RULES,
             brief=['safe"}'],
-            max_tokens=100,
+            max_tokens=256,
         )
 
     def read(self, answer: RawAnswer) -> Reading:

@@ -40,15 +40,14 @@ _FORM = re.compile(
     rf"\nResponse safety violations: (?P<replied>{_CODES}))?"
 )
 _RULES = (
-    ANSWER
-    + 'codes ::= "None" | code (("," | " " | ", ") code)*\n'
-    + 'code ::= "S" ([1-9] | "1" [0-4])\n'
+    r'asked ::= " no\nRequest safety violations: None"'
+    r' | " yes\nRequest safety violations: " codes' + "\n"
+    r'replied ::= " no\nResponse safety violations: None"'
+    r' | " yes\nResponse safety violations: " codes' + "\n"
+    'codes ::= "None" | code (("," | " " | ", ") code){0,4}\n'
+    'code ::= "S" ([1-9] | "1" [0-4])\n'
 )
-_REQUEST = 'answer "\\nRequest safety violations: " codes'
-_REPLY = (
-    ' "\\nResponse refusal:" answer "\\nHarmful response:" answer'
-    ' "\\nResponse safety violations: " codes'
-)
+_REPLY = r'asked "\nResponse refusal:" answer "\nHarmful response:" replied'
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +67,9 @@ class PolyGuard:
             lead="Harmful request:",
             choices=[" yes", " no"],
             after="" if reply is None else "Harmful response:",
-            grammar=f"root ::= {_REQUEST}{'' if reply is None else _REPLY}\n{_RULES}",
+            grammar=f"root ::= {'asked' if reply is None else _REPLY}\n{ANSWER}{_RULES}",
             brief=[" no\nRequest safety violations: None"] if reply is None else [],
-            max_tokens=40 if reply is None else 80,
+            max_tokens=64 if reply is None else 192,
         )
 
     def read(self, answer: RawAnswer) -> Reading:

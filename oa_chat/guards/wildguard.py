@@ -66,7 +66,7 @@ class WildGuard:
             after="" if reply is None else "Harmful response:",
             grammar=ANSWER + ("root ::= answer\n" if reply is None else _BOTH + _REFUSAL),
             brief=[" yes", " no"] if reply is None else [],
-            max_tokens=4 if reply is None else 32,
+            max_tokens=4 if reply is None else 64,
         )
 
     def read(self, answer: RawAnswer) -> Reading:
