@@ -31,6 +31,28 @@ SOURCES: dict[RuleSource, str] = {
 }
 
 
+LANGUAGES = {
+    "ar": "Arabic", "bn": "Bengali", "bg": "Bulgarian", "ca": "Catalan", "cs": "Czech",
+    "da": "Danish", "de": "German", "el": "Greek", "en": "English", "es": "Spanish",
+    "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi",
+    "hr": "Croatian", "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese",
+    "ko": "Korean", "mr": "Marathi", "ms": "Malay", "nl": "Dutch", "no": "Norwegian",
+    "pa": "Punjabi", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian",
+    "sk": "Slovak", "sr": "Serbian", "sv": "Swedish", "ta": "Tamil", "te": "Telugu",
+    "th": "Thai", "tl": "Tagalog", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu",
+    "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+"""Names of frequent languages by ISO 639-1 code; others are shown as their code."""
+
+
+def language_words(verdict: Verdict) -> str:
+    """The language of a text, where it is worth a word: not English, or not known to the guard."""
+    name = LANGUAGES.get(verdict.language, verdict.language)
+    if not verdict.language_known:
+        return f"{name or 'partly another one'}, which this guard does not know"
+    return "" if verdict.language in ("", "en") else name
+
+
 def certainty_words(verdict: Verdict | None) -> str:
     """The certainty as a percentage, or an empty string."""
     certainty = verdict.certainty if verdict else None

@@ -7,7 +7,7 @@ from typing import Any
 from oa_chat.policy import Decision
 from oa_chat.printable import printable
 from oa_chat.verdict import LABELS, Verdict
-from oa_chat.wording import ACTIONS, certainty_words, symbol
+from oa_chat.wording import ACTIONS, certainty_words, language_words, symbol
 
 
 def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
@@ -25,6 +25,8 @@ def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
         "action": decision.action.value,
         "reason": decision.reason,
         "guard": verdict.guard,
+        "language": verdict.language or None,
+        "language_known": verdict.language_known,
         "latency_ms": round(verdict.latency_ms, 3),
     }
     if verdict.failure:
@@ -42,5 +44,7 @@ def verdict_lines(verdict: Verdict, decision: Decision) -> list[str]:
     lines = [f"Flag: {symbol(verdict)} {said}"]
     if verdict.rule:
         lines.append(f"Rule: {printable(verdict.rule)}")
+    if language := language_words(verdict):
+        lines.append(f"Language: {language}")
     lines.append(f"Action: {ACTIONS[decision.action]} ({printable(decision.reason)})")
     return lines

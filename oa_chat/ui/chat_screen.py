@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -16,6 +17,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
+from oa_chat.conversation import Turn
 from oa_chat.errors import OaChatError
 from oa_chat.events import Sending
 from oa_chat.printable import printable
@@ -35,6 +37,7 @@ from oa_chat.ui.welcome import Welcome
 from oa_chat.ui.wording import outcome
 
 if TYPE_CHECKING:
+    from oa_chat.corrections import Correction
     from oa_chat.session import ChatSession
 
 WIDE = 100
@@ -53,6 +56,7 @@ class ChatScreen(Screen[None]):
         Binding("f2", "help", show=False, priority=True),
         Binding("f3", "toggle_panel", "Panel", priority=True),
         Binding("f4,ctrl+o", "toggle_sent", "What was sent", priority=True),
+        Binding("f6", "feedback", "Flag is wrong", show=False, priority=True),
         Binding("ctrl+n", "new_conversation", "New", priority=True),
         Binding("ctrl+y", "copy_reply", "Copy", priority=True),
         Binding("escape", "stop", "Stop"),
@@ -82,6 +86,8 @@ class ChatScreen(Screen[None]):
         self.idle.set()
         self.asking = False
         """A question about the message is open: Esc answers it."""
+        self.corrections: dict[int, Correction] = {}
+        """What the user said about flags of this conversation, by the turn's id."""
         self._looked_at = -1
         self._last_sending: Sending | None = None
         self._status_timer: Timer | None = None
@@ -170,10 +176,27 @@ class ChatScreen(Screen[None]):
         verdicts = [turn.verdict for turn in self.session.conversation.turns]
         if not report.title:
             self._looked_at, self._last_sending = len(verdicts) - 1, report.sending
+        turn = self.looked_at
+        said = self.corrections.get(turn.id) if turn else None
+        report = replace(report, said=said.severity if said else None)
         self.query_one(GuardPanel).show(report, verdicts)
         self.query_one(GuardLine).show(report)
 
+    @property
+    def looked_at(self) -> Turn | None:
+        """The turn that the panel shows."""
+        turns = self.session.conversation.turns
+        return turns[self._looked_at] if 0 <= self._looked_at < len(turns) else None
+
+    def look_again(self) -> None:
+        """Draw the panel anew for the turn that it shows."""
+        self._look_at(self._looked_at)
+
     async def _show_conversation(self) -> None:
+        try:
+            self.corrections = self.session.corrections()
+        except OaChatError as error:
+            self.show_error(error)
         above: list[Static] = [
             Static(Content(printable(notice)), classes="notice") for notice in self._notices
         ]
@@ -264,6 +287,12 @@ class ChatScreen(Screen[None]):
         if self.running:
             self.session.stop()
         self.composer.focus_editor()
+
+    def action_feedback(self) -> None:
+        """Say that a flag is wrong."""
+        from oa_chat.ui.feedback import give_feedback  # built when it is opened
+
+        give_feedback(self)
 
     def action_help(self) -> None:
         """Open the help."""

@@ -29,6 +29,7 @@ def commands(chat: ChatScreen) -> Iterable[SystemCommand]:
         yield SystemCommand("Guard: off", "For this conversation only", off)
     yield SystemCommand("Guard panel", "Show or fold it (F3)", chat.action_toggle_panel)
     yield SystemCommand("What was sent", "Show or fold it (F4)", chat.action_toggle_sent)
+    yield SystemCommand("This flag is wrong", "Say what it should be (F6)", chat.action_feedback)
     yield SystemCommand("Copy last reply", "To the clipboard (Ctrl+Y)", chat.action_copy_reply)
     yield SystemCommand("Help", "Keys, flags, policies (F1)", chat.action_help)
 

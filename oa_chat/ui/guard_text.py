@@ -12,7 +12,7 @@ from oa_chat.printable import printable
 from oa_chat.ui.texts import RULE, SENT, excerpt
 from oa_chat.ui.wording import SHORT_WORDS, STYLES, flag_line, flag_words, mark
 from oa_chat.verdict import Severity, Verdict
-from oa_chat.wording import SOURCES, SYMBOLS, certainty_words, percent
+from oa_chat.wording import SOURCES, SYMBOLS, certainty_words, language_words, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,10 @@ class Report:
     """What is going on while there is no verdict."""
     title: str = ""
     """Which turn this is, if it is not the newest."""
+    why: str = ""
+    """Which policy decided, and what decided."""
+    said: Severity | None = None
+    """Which level the user said would have been right."""
 
 
 def headline(report: Report) -> Content:
@@ -44,7 +48,15 @@ def headline(report: Report) -> Content:
         lines.append(Content(printable(verdict.failure or "the guard gave no verdict")))
     if report.done:
         lines.append(Content.assemble(("→ ", "$quiet"), report.done))
+    if report.why:
+        lines.append(Content.styled(printable(report.why), "$quiet"))
+    if report.said is not None:
+        lines.append(Content.assemble(("you said: ", "$accent"), _level(report.said)))
     return Content("\n").join(lines)
+
+
+def _level(level: Severity) -> tuple[str, str]:
+    return f"{SYMBOLS[level]} {level.words}", STYLES[level]
 
 
 def bars(verdict: Verdict | None, columns: int) -> Content:
@@ -92,6 +104,8 @@ def judged_by(verdict: Verdict | None) -> Content:
         words += f" · read in {verdict.windows} pieces, the worst counts"
     if about := [name for name in verdict.categories if name != "general"]:
         words += f"\nabout: {printable(', '.join(about).replace('_', ' '))}"
+    if language := language_words(verdict):
+        words += f"\nlanguage: {language}"
     return Content.styled(words, "$quiet")
 
 

@@ -26,6 +26,7 @@ KEYS = (
     ("F1", "this help"),
     ("F3", "guard panel, or one line"),
     ("F4, Ctrl+O", "what was sent to the model"),
+    ("F6", "say that a flag is wrong, or that one is missing"),
     ("Ctrl+Up, Down", "the flags of earlier and later turns (or a click)"),
     ("Ctrl+N", "new conversation"),
     ("Ctrl+Y", "copy the last reply"),

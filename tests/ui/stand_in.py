@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from oa_chat.conversation import Conversation, StopReason, Timing, Turn
+from oa_chat.corrections import Correction
 from oa_chat.errors import OaChatError
 from oa_chat.events import (
     Answer,
@@ -116,6 +117,7 @@ class StandIn:
         self.closed = False
         self.sent: list[str] = []
         self.answers: list[Answer] = []
+        self.said: dict[int, Correction] = {}
 
     @property
     def guard_off(self) -> bool:
@@ -129,6 +131,18 @@ class StandIn:
     def switch_guard(self, off: bool) -> None:
         """Switch the guard."""
         self.conversation = replace(self.conversation, guard_off=off)
+
+    def corrections(self) -> dict[int, Correction]:
+        """What was said about flags."""
+        ids = {turn.id for turn in self.conversation.turns}
+        return {number: said for number, said in self.said.items() if number in ids}
+
+    def correct(self, turn_id: int, severity: Severity | None, note: str = "") -> None:
+        """Keep what is said about a flag."""
+        self.said.pop(turn_id, None)
+        if severity is not None:
+            turn = next(turn for turn in self.conversation.turns if turn.id == turn_id)
+            self.said[turn_id] = Correction(1, severity, note, "", turn.user, turn.verdict, turn_id)
 
     def new_conversation(self) -> None:
         """Begin anew."""
