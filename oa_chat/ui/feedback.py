@@ -20,7 +20,7 @@ from textual.widgets import Button, Input, Static
 from oa_chat.conversation import Turn
 from oa_chat.errors import OaChatError
 from oa_chat.ui.texts import one_line
-from oa_chat.ui.wording import STYLES, flag_words, mark
+from oa_chat.ui.wording import flag_words, mark
 from oa_chat.verdict import Severity
 from oa_chat.wording import SYMBOLS
 
@@ -91,15 +91,14 @@ class Feedback(ModalScreen[Said | None]):
             (f"“{one_line(self.turn.user, 120)}”\n", "italic"),
             ("the guard: ", "$quiet"),
             (f"{symbol} {flag_words(self.turn.verdict)}", style),
-            ("\nYour answer is kept with the message. It changes no verdict by itself.", "$quiet"),
+            ("\nThis is kept with the message and changes no verdict. Esc closes.", "$quiet"),
         )
 
     def _label(self, level: Severity) -> Content:
         said = "  · you said this" if self.before and self.before.severity is level else ""
         return Content.assemble(
             (str(level + 1), "bold underline"),
-            (f"  {SYMBOLS[level]}", STYLES[level]),
-            f" {level.words}",
+            f"  {SYMBOLS[level]} {level.words}",
             (said, "italic"),
         )
 
