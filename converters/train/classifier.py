@@ -28,9 +28,10 @@ from converters.train.classifier_dev import (
     DevSet,
     fitted,
     padded,
+    shifted,
     windows_of,
 )
-from converters.train.classifier_model import ModelSettings, is_head, open_model
+from converters.train.classifier_model import ModelSettings, is_head, open_model, shift_head
 from converters.train.composing import Composer, ComposeSettings
 from converters.train.files import Folders, data_files
 from converters.train.guard_rows import (
@@ -229,8 +230,13 @@ class ClassifierJob:
         logits = self._dev.logits(self.model, processes) if self._dev.rows else None
         if processes.rank:
             return None
+        model = merged(self.model)
+        if logits is not None:
+            shift = shifted(self._dev, logits, self._recipe.calibration)
+            shift_head(model, shift)
+            logits = logits + shift
         config, metrics = self._calibrated(logits)
-        merged(self.model).save_pretrained(folder)
+        model.save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
         write_guard_config(folder, config)
         card = "\n\n".join(

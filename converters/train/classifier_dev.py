@@ -13,6 +13,7 @@ from converters.errors import DataError
 from converters.train import calibration
 from converters.train.guard_rows import FAMILY, Row
 from converters.train.job import Inputs, Processes
+from converters.train.shifting import casual_shift, severe_shift
 from oa_chat.engine.cuts import Ids
 from oa_chat.engine.passage_ids import PassageIds
 from oa_chat.engine.protocol import Window
@@ -32,6 +33,10 @@ class CalibrationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How `flag_below` is chosen: best F1 of flagged, or the most that `false_alarms` allows."""
     threshold_sources: list[str] = msgspec.field(default_factory=lambda: ["*"])
     false_alarms: float = 0.05
+    shift_sources: list[str] = []
+    """Whose flagged dev records say how frequent the severe levels are; empty shifts nothing."""
+    casual_sources: list[str] = []
+    """Whose dev records say where casual ends; empty leaves it where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,25 @@ def fitted(dev: DevSet, logits: Any, settings: CalibrationSettings) -> tuple[flo
     if settings.threshold == "f1":
         return temperature, calibration.best_threshold(casual, flags)
     return temperature, calibration.threshold_for(casual, flags, settings.false_alarms)
+
+
+def shifted(dev: DevSet, logits: Any, settings: CalibrationSettings) -> list[float]:
+    """Five constants for the logits (`shifting`). Raises DataError where no row is left."""
+    import numpy as np
+
+    shift = [0.0] * len(LABELS)
+    if settings.shift_sources:
+        rows = [n for n in dev.numbers(settings.shift_sources) if dev.rows[n].flagged]
+        _some(rows, "calibration.shift_sources")
+        allowed = [[float(x in dev.rows[n].levels) for x in range(len(LABELS))] for n in rows]
+        shift = severe_shift(logits[rows], allowed)
+    if settings.casual_sources:
+        rows = dev.numbers(settings.casual_sources)
+        _some(rows, "calibration.casual_sources")
+        flags = [dev.rows[n].flagged for n in rows]
+        sources = [dev.rows[n].source for n in rows]
+        shift[0] = casual_shift(logits[rows] + np.array(shift), flags, sources)
+    return shift
 
 
 def _some(rows: Sequence[int], key: str) -> None:

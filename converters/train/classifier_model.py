@@ -97,6 +97,29 @@ def is_head(name: str) -> bool:
     return bool(_HEAD.search(name))
 
 
+def shift_head(model: Any, shift: Sequence[float]) -> None:
+    """Add constants to the model's logits: to the bias of its last layer.
+
+    Raises TrainingError if that layer has none.
+    """
+    import torch
+
+    layers = [
+        module
+        for name, module in model.named_modules()
+        if is_head(f"{name}.weight") and getattr(module, "out_features", 0) == len(LABELS)
+    ]
+    if not any(shift):
+        return
+    if not layers or layers[-1].bias is None:
+        raise TrainingError(
+            "The model's last layer has no bias to shift the levels by.",
+            "Take calibration.shift_sources and casual_sources out of the recipe.",
+        )
+    with torch.no_grad():
+        layers[-1].bias += torch.tensor(shift, dtype=layers[-1].bias.dtype)
+
+
 def _open(recipe: Recipe, config: Any) -> Any:
     from transformers import AutoModelForSequenceClassification
 

@@ -164,7 +164,7 @@ def _checkpoint(wanted: Wanted, out: Path) -> Path | None:
 def _fingerprint(recipe: Recipe, data: Mapping[str, str]) -> str:
     """Changes with everything that changes the losses, and with nothing else."""
     told = msgspec.to_builtins(recipe)
-    for key in ("out", "general"):
+    for key in ("out", "general", "calibration"):
         told.pop(key, None)
     for key in _HARMLESS:
         told["train"].pop(key, None)
