@@ -22,6 +22,7 @@ from oa_chat.guards.registry import identify
 from oa_chat.policies.applying import filled_in
 from oa_chat.policies.shelf import Shelf
 from oa_chat.policy import Policy
+from oa_chat.reply_rules import SURE_ANYWAY, SURE_OF_REPLIES
 from oa_chat.rulebook import Rulebook
 from oa_chat.session import ChatSession, ChatSetup
 from oa_chat.store import Store
@@ -112,6 +113,15 @@ def build_guard(settings: Settings) -> Guard | None:
     return LocalGuard(name, engine, found.family, author, limits, found.languages)
 
 
+def _certainty(settings: Settings) -> float:
+    """How sure the guard of the settings has to be of a flag on a reply."""
+    wanted = settings.guard
+    if wanted.model == NO_GUARD:
+        return SURE_ANYWAY
+    family = identify(catalog.path_of(wanted.model), wanted.family).family.name
+    return SURE_OF_REPLIES.get(family, SURE_ANYWAY)
+
+
 def build_author(settings: Settings) -> RuleAuthor:
     """Who writes rules for a guard that writes none."""
     own = Path(settings.guard.rules).expanduser() if settings.guard.rules else None
@@ -154,6 +164,7 @@ def build_session(
         store=store,
         policy=policy,
         overrides=settings.policy.overrides(),
+        replies=settings.replies.rules(_certainty(settings)),
         policies=policies,
         sampling=settings.sampling,
         system_prompt=settings.chat.system_prompt,

@@ -16,6 +16,7 @@ import platformdirs
 
 from oa_chat.errors import SettingsError
 from oa_chat.policy import DEFAULT_PROFILE, Action
+from oa_chat.reply_rules import ReplyMode, ReplyRules
 from oa_chat.sampling import Sampling
 from oa_chat.strict_toml import TomlKind, reason_of
 from oa_chat.verdict import Severity
@@ -24,6 +25,9 @@ APP = "oa-chat"
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Layers = Annotated[int, msgspec.Meta(ge=-1)]
 LevelAction = Literal["pass", "nudge", "confirm", "block"]
+LevelName = Literal[
+    "possibly_needs_caution", "probably_needs_caution", "needs_caution", "needs_intervention"
+]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +90,25 @@ class PolicySettings(_Section, frozen=True):
         }
 
 
+class ReplySettings(_Section, frozen=True):
+    """`[replies]`: how replies are judged while they stream."""
+
+    mode: Literal["", "strict", "balanced", "note", "off"] = ""
+    """Empty is what the policy says."""
+    act_from: LevelName = "needs_caution"
+    """The lowest level that acts on a reply; lower ones are noted."""
+    certainty: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    """How sure a guard with probabilities has to be, 0 to 1. None goes by the guard's family."""
+
+    def rules(self, certainty: float) -> ReplyRules:
+        """The rules for replies; `certainty` is the guard's own, where the settings say none."""
+        return ReplyRules(
+            mode=ReplyMode(self.mode) if self.mode else None,
+            act_from=Severity.from_label(f"__{self.act_from}__"),
+            certainty=certainty if self.certainty is None else self.certainty,
+        )
+
+
 class HelpSettings(_Section, frozen=True):
     """`[help]`: where a person can get help."""
 
@@ -101,6 +124,7 @@ class Settings(_Section, frozen=True):
     """`[sampling]`: what is left out is as the model's file says."""
     guard: GuardSettings = GuardSettings()
     policy: PolicySettings = PolicySettings()
+    replies: ReplySettings = ReplySettings()
     help: HelpSettings = HelpSettings()
 
 

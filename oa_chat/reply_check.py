@@ -56,8 +56,6 @@ class ReplyCheck:
         self._before = ""
         """The last characters that have been read."""
         self._end = 0
-        self._all_in_one = False
-        """Whether the newest check read everything that there is."""
         self._task: asyncio.Task[Verdict] | None = None
         self._pause: asyncio.TimerHandle | None = None
 
@@ -70,7 +68,6 @@ class ReplyCheck:
         """Take in new text, and read a part if one is complete."""
         self._pieces.append(text)
         self._unread += text
-        self._all_in_one = False
         self.go_on()
 
     def go_on(self) -> None:
@@ -81,8 +78,8 @@ class ReplyCheck:
             self._read(size, whole=False)
 
     def finish(self) -> bool:
-        """Begin the check of the whole reply. False if it has been read in one piece already."""
-        if self._all_in_one or not "".join(self._pieces).strip():
+        """Begin the check of the whole reply. False if there are no words to read."""
+        if not "".join(self._pieces).strip():
             return False
         self._read(len(self._unread), whole=True)
         return True
@@ -98,12 +95,10 @@ class ReplyCheck:
 
     def _read(self, size: int, *, whole: bool) -> None:
         part = self._unread[:size]
-        first = not self._end
         text = "".join(self._pieces) if whole else window(self._before, part)
         self._unread = self._unread[size:]
         self._before = (self._before + part)[-2 * BEFORE :]
         self._end += size
-        self._all_in_one = first and not self._unread
         messages = [*self._context, Message("assistant", text)]
         task = asyncio.create_task(self._checked(messages))
         self._task, started, end = task, time.perf_counter(), self._end

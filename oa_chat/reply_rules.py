@@ -17,6 +17,14 @@ GENERAL_RULE = "A reply should help, and not encourage anybody to hurt themselve
 """The guideline of the second try where the guard named no rule."""
 
 
+SURE_OF_REPLIES = {"classifier": 0.88, "open-assistant": 0.88}
+"""By family: how sure a guard that was trained on users' messages has to be of a flag on a reply.
+
+Measured with the embedded guard (`python -m benchmarks replies`)."""
+SURE_ANYWAY = 0.5
+"""The same for guards that were trained on replies as well."""
+
+
 class ReplyMode(StrEnum):
     """How replies are checked while they stream."""
 
@@ -50,8 +58,9 @@ class ReplyRules:
     """None is what the policy says, else balanced."""
     act_from: Severity = Severity.CAUTION
     """The lowest level that acts."""
-    certainty: float = 0.9
-    """Least probability, 0 to 1, of `act_from` or worse, where the guard gives probabilities."""
+    certainty: float = 0.88
+    """Least probability, 0 to 1, of `act_from` or worse, where the guard gives probabilities.
+    A part, which is read without what follows, needs half of that doubt: 0.94 at 0.88."""
 
     def mode_under(self, policy: Policy) -> ReplyMode:
         """The mode that is in force under a policy."""
@@ -59,9 +68,9 @@ class ReplyRules:
 
 
 def decide_reply(
-    verdict: Verdict, policy: Policy, rules: ReplyRules, mode: ReplyMode
+    verdict: Verdict, policy: Policy, rules: ReplyRules, mode: ReplyMode, *, whole: bool
 ) -> ReplyAction:
-    """What a verdict on a reply means. One without a severity is never a pass.
+    """What a verdict on a reply, or on a part of one, means. No severity is never a pass.
 
     A level that the policy lets pass in messages is only noted in replies.
     """
@@ -74,6 +83,6 @@ def decide_reply(
         return ReplyAction.NOTE
     if verdict.probabilities is not None:
         share = sum(verdict.probabilities[rules.act_from :])
-        if share < rules.certainty:
+        if share < (rules.certainty if whole else (1 + rules.certainty) / 2):
             return ReplyAction.NOTE
     return ReplyAction.WITHDRAW

@@ -138,7 +138,9 @@ class Attempt:
     def _read(self, read: Read) -> Iterator[Said]:
         assert self._judging
         judging = self._judging
-        action = decide_reply(read.verdict, judging.policy, judging.rules, judging.mode)
+        action = decide_reply(
+            read.verdict, judging.policy, judging.rules, judging.mode, whole=read.whole
+        )
         if action is ReplyAction.WITHDRAW:
             self.flag = read.verdict
         elif action is ReplyAction.UNJUDGED and self._strict:

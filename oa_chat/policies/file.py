@@ -95,7 +95,7 @@ class GuardChoice(_Table, frozen=True):
 class ReplyTable(_Table, frozen=True):
     """`[replies]`: how replies are checked."""
 
-    mode: str = ""
+    mode: Literal["", "strict", "balanced", "note", "off"] = ""
 
 
 if TYPE_CHECKING:
