@@ -135,6 +135,13 @@ class Decision:
     """Whether to show where a person can get help."""
     mark: str = ""
     """What has to be shown beside a message that goes although its language is not known."""
+    phrase: str = ""
+    """The phrase of the policy that decided, as it stands in the file."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing need be shown: the message goes as typed, and nothing is to be marked."""
+        return self.action is Action.PASS and not (self.mark or self.show_help)
 
 
 def decide(verdict: Verdict, policy: Policy) -> Decision:
@@ -200,12 +207,14 @@ def _decision(action: Action, rule: str, reason: str) -> Decision:
 def _heed_phrases(decision: Decision, text: str, severity: Severity, policy: Policy) -> Decision:
     if denied := policy.deny.first_in(text):
         reason = f"the phrase “{denied}” is not sent"
-        return replace(decision, action=Action.BLOCK, guideline="", reason=reason)
+        blocked = replace(decision, action=Action.BLOCK, guideline="", reason=reason)
+        return replace(blocked, phrase=denied)
     if severity is Severity.INTERVENTION or decision.action is Action.PASS:
         return decision
     if allowed := policy.allow.first_in(text):
         reason = f"{severity.words}, but the phrase “{allowed}” is allowed"
-        return replace(decision, action=Action.PASS, guideline="", reason=reason)
+        passed = replace(decision, action=Action.PASS, guideline="", reason=reason)
+        return replace(passed, phrase=allowed)
     return decision
 
 

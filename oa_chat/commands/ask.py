@@ -63,7 +63,8 @@ class _Printer:
         """Print what an event says."""
         if isinstance(event, Checked):
             self.result["verdict"] = verdict_fields(event.verdict, event.decision)
-            if event.verdict.flagged and not self._options.as_json:
+            worth_saying = event.verdict.flagged or not event.decision.silent
+            if worth_saying and not self._options.as_json:
                 _say("\n".join(verdict_lines(event.verdict, event.decision)))
                 if event.decision.show_help:
                     _say("\n".join(printable(line) for line in self._options.help_lines()))

@@ -141,7 +141,7 @@ class PlainChat:
             _write("\n" if event.turn.reply else "")
 
     def _show_verdict(self, event: Checked) -> None:
-        if event.verdict.flagged:
+        if event.verdict.flagged or not event.decision.silent:
             _line("\n".join(verdict_lines(event.verdict, event.decision)))
         if event.decision.show_help:
             _line("\n".join(printable(line) for line in self._help_lines()))

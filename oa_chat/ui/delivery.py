@@ -27,10 +27,11 @@ from oa_chat.events import (
     Token,
 )
 from oa_chat.policy import Action
+from oa_chat.printable import printable
 from oa_chat.ui.draft import Draft
 from oa_chat.ui.guard_text import Report
 from oa_chat.ui.turn_view import TurnView
-from oa_chat.ui.wording import outcome
+from oa_chat.ui.wording import marked, outcome
 from oa_chat.verdict import Verdict
 from oa_chat.wording import ACTIONS
 
@@ -52,6 +53,7 @@ class Delivery:
         self._verdict: Verdict | None = None
         self._sending: Sending | None = None
         self._done = ""
+        self._why = ""
         self._phase = "check"
         self._tokens = 0
         self._began = 0.0
@@ -115,9 +117,11 @@ class Delivery:
     async def _checked(self, event: Checked) -> None:
         self._verdict = event.verdict
         waits = event.decision.action in (Action.CONFIRM, Action.HOLD)
-        self._done = "waiting for you" if waits else ACTIONS[event.decision.action]
+        action = event.decision.action
+        self._done = "waiting for you" if waits else marked(ACTIONS[action], event.verdict)
+        self._why = event.decision.reason if event.verdict.readable else ""
         self._phase = "ask" if waits else "read"
-        await self._view.judged(event.verdict, self._done)
+        await self._view.judged(event.verdict, self._done, action)
         if event.decision.show_help:
             await self._view.show_help(list(self._screen.help_lines()))
         self._report()
@@ -129,7 +133,7 @@ class Delivery:
             self._done = "sent unchecked"
         elif self._done == "waiting for you":
             self._done = _decided_words(self._verdict, event)
-            await self._view.judged(self._verdict, self._done)
+            await self._view.judged(self._verdict, self._done, Action.CONFIRM)
         if event.newly_skipped:
             await self._view.note(skipped_words(event))
         self._screen.status.used = event.prompt_tokens
@@ -165,6 +169,8 @@ class Delivery:
         if blocked or event.edit:
             back = self._screen.composer.put_back(self._draft)
             advice = _BACK if back else _RECALL
+        if event.decision.phrase:
+            advice = f"“{printable(event.decision.phrase)}” is not sent. {advice}"
         if blocked:
             advice += " You can rephrase it, or choose another policy with Ctrl+P."
         await self._end(turn, advice=advice)
@@ -234,7 +240,8 @@ class Delivery:
         self._view.tick()
         off = self._screen.session.guard_off and self._verdict is None
         note = "" if off or self._verdict else "The guard is reading your message."
-        self._screen.show_report(Report(self._verdict, self._done, self._sending, note))
+        report = Report(self._verdict, self._done, self._sending, note, why=self._why)
+        self._screen.show_report(report)
 
 
 def _decided_words(verdict: Verdict, event: Sending) -> str:

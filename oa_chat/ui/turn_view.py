@@ -13,9 +13,10 @@ from textual.widgets import Static
 
 from oa_chat.conversation import Turn
 from oa_chat.errors import OaChatError
+from oa_chat.policy import Action
 from oa_chat.printable import printable
 from oa_chat.ui.texts import REPLY, excerpt
-from oa_chat.ui.wording import ending, flag_line, outcome
+from oa_chat.ui.wording import ending, flag_line, outcome, worth_a_line
 from oa_chat.ui.working import Working
 from oa_chat.verdict import Verdict
 
@@ -63,10 +64,10 @@ class TurnView(Vertical):
         for working in self.query(Working):
             working.tick()
 
-    async def judged(self, verdict: Verdict, done: str) -> None:
-        """Show a flag. A casual message goes without: the panel has it."""
+    async def judged(self, verdict: Verdict, done: str, action: Action | None = None) -> None:
+        """Show a flag. A casual message that simply goes is without: the panel has it."""
         await self.query(".judged").remove()
-        if verdict.flagged:
+        if worth_a_line(verdict, action):
             line = Static(flag_line(verdict, done), classes="flag judged")
             await self.mount(line, after=self._head())
 
@@ -114,7 +115,7 @@ class TurnView(Vertical):
 
 
 def _flag_notes(turn: Turn) -> list[Static]:
-    if turn.verdict is None or not turn.verdict.flagged:
+    if turn.verdict is None or not worth_a_line(turn.verdict, turn.action):
         return []
     return [Static(flag_line(turn.verdict, outcome(turn)), classes="flag judged")]
 
@@ -147,7 +148,7 @@ class OldTurn(Static):
         parts: list[tuple[str, str] | Content] = [
             (excerpt(turn.user), "bold $primary"),
         ]
-        if turn.verdict and turn.verdict.flagged:
+        if turn.verdict and worth_a_line(turn.verdict, turn.action):
             parts += [("\n", ""), flag_line(turn.verdict, outcome(turn))]
         if turn.reply:
             parts += [("\n\n", ""), (excerpt(turn.reply, REPLY), "$foreground 80%")]

@@ -65,6 +65,16 @@ def flag_class(verdict: Verdict | None) -> str:
 FLAG_CLASSES = ("flag-none", "flag-unread", *(f"flag-{level.name.lower()}" for level in Severity))
 
 
+def worth_a_line(verdict: Verdict, action: Action | None) -> bool:
+    """Whether a flag belongs below the message: not for a casual one that simply goes."""
+    return verdict.flagged or action not in (None, Action.PASS) or not verdict.language_known
+
+
+def marked(words: str, verdict: Verdict) -> str:
+    """The words, with a mark for a message that goes although its language is not known."""
+    return words if verdict.language_known else f"{words}, in a language the guard does not know"
+
+
 def outcome(turn: Turn) -> str:
     """What was done with a message, in plain words."""
     if turn.sent is None:
@@ -75,7 +85,7 @@ def outcome(turn: Turn) -> str:
         return "sent with a guideline, after asking you"
     if turn.action is Action.HOLD:
         return "sent unchecked, as you decided"
-    return ACTIONS[turn.action]
+    return marked(ACTIONS[turn.action], turn.verdict)
 
 
 def flag_line(verdict: Verdict | None, done: str, *, rule: bool = False) -> Content:
@@ -105,7 +115,7 @@ def ending(turn: Turn) -> tuple[str, str]:
         case StopReason.WITHDRAWN:
             return "■ taken back · not sent", "$quiet"
         case StopReason.BLOCKED:
-            return "■ not sent: this policy does not send messages with this flag", "$warning"
+            return "■ not sent: this policy does not send such a message", "$warning"
         case StopReason.FAILED:
             return f"✗ {one_line(turn.failure or 'something went wrong', 400)}", "$error"
         case StopReason.PENDING:
