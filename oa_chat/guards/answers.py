@@ -15,6 +15,8 @@ from dataclasses import replace
 from oa_chat.engine import cuts
 from oa_chat.engine.protocol import Output
 from oa_chat.guards.family import RawAnswer, Reading
+from oa_chat.guards.grades import UNSAFE_FROM, grade, row_of
+from oa_chat.guards.taxonomy import unsafe
 from oa_chat.imitation import defuse
 from oa_chat.policy import one_rule
 from oa_chat.verdict import LABELS, Severity
@@ -75,15 +77,29 @@ def by_level(
     return tuple(row)
 
 
-def two_way(answer: Output, harmful: bool, level: Severity) -> Reading:
+def two_way(answer: Output, harmful: bool, categories: Sequence[str] = ()) -> Reading:
     """The reading of a yes or no whose choices were asked for in the order (harmful, harmless).
 
+    The level is `grades.grade` of the probability, or `taxonomy.unsafe` where there is none.
     Raises NotAVerdict if what it wrote is not what it found likelier.
     """
-    row = by_level(answer.probabilities, (level, Severity.CASUAL))
-    if row is not None and (row[Severity.CASUAL] < 0.5) is not harmful:
+    named = tuple(categories) if harmful else ()
+    row = by_level(answer.probabilities, (Severity.CAUTION, Severity.CASUAL))
+    if row is None:
+        return Reading(unsafe(named) if harmful else Severity.CASUAL, categories=named)
+    chance = row[Severity.CAUTION]
+    if (chance >= UNSAFE_FROM) is not harmful:
         raise NotAVerdict("the guard contradicts itself")
-    return Reading(level if harmful else Severity.CASUAL, row)
+    level = grade(chance, named)
+    return Reading(level, row_of(level, chance), categories=named)
+
+
+def moved(reading: Reading, level: Severity) -> Reading:
+    """The reading with another level, which takes the probability along."""
+    if reading.severity is level or reading.probabilities is None:
+        return replace(reading, severity=level)
+    chance = 1 - reading.probabilities[Severity.CASUAL]
+    return replace(reading, severity=level, probabilities=row_of(level, chance))
 
 
 def explained(text: str, *, last: bool = False) -> str:

@@ -6,8 +6,8 @@ gpt-oss-safeguard). The policy asks for a last line ``SAFE`` or ``VIOLATION cate
 strictly: one final channel, after every other channel was closed; its last line is the verdict and
 no other line begins like one. Thoughts are never shown.
 
-Levels: a violation is `taxonomy.unsafe` of the category. The rule is the model's. It needs some
-hundred tokens and so a GPU, or a longer ``guard.time_limit``.
+Levels: by the probability of VIOLATION and the category (`grades`). The rule is the model's. It
+needs some hundred tokens and so a GPU, or a longer ``guard.time_limit``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from oa_chat.engine.protocol import ModelKind, Output, Question
 from oa_chat.guards.answers import NotAVerdict, explained, read_text, two_way
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names
-from oa_chat.guards.taxonomy import CATEGORIES, OTHER, unsafe
-from oa_chat.verdict import Severity
+from oa_chat.guards.taxonomy import CATEGORIES, OTHER
 
 _POLICY = f"""\
 # Task
@@ -92,10 +91,10 @@ def _parse(answer: Output) -> Reading:
     if match["said"] == "SAFE":
         if match["about"] or match["why"]:
             raise NotAVerdict("the guard contradicts itself")
-        return two_way(answer, False, Severity.CAUTION)
+        return two_way(answer, False)
     category = match["about"] if match["about"] in CATEGORIES else OTHER
-    reading = two_way(answer, True, unsafe([category]))
-    return replace(reading, rule=explained(match["why"] or ""), categories=(category,))
+    reading = two_way(answer, True, [category])
+    return replace(reading, rule=explained(match["why"] or ""))
 
 
 def _final(text: str) -> str:

@@ -11,8 +11,8 @@ ibm-granite/granite-guardian):
 - ``block`` (4.1): the question is the last user message. Answer as 3.3.
 
 `granite-guardian-think` is the same with thoughts, which take hundreds of tokens; the end of them
-is the rule. Levels: yes is "needs caution", "probably needs caution" with low confidence; no is
-casual, "possibly needs caution" with low confidence. It names no category.
+is the rule. Levels: by the probability of yes (`grades`); a low confidence in words keeps them
+between "possibly" and "probably needs caution". It names no category.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ from typing import Literal
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
 from oa_chat.engine.protocol import ModelKind, Output, Question
-from oa_chat.guards.answers import NotAVerdict, explained, read_text, thoughts_and_rest, two_way
+from oa_chat.guards.answers import (
+    NotAVerdict,
+    explained,
+    moved,
+    read_text,
+    thoughts_and_rest,
+    two_way,
+)
 from oa_chat.guards.exchange import as_messages
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names, generating, template_has
@@ -121,17 +128,17 @@ def _parse(answer: Output) -> Reading:
     score = _SCORE.fullmatch(rest)
     if score is None:
         raise NotAVerdict("the guard's answer is not of Granite Guardian's form")
-    reading = two_way(answer, score["said"] == "yes", Severity.CAUTION)
-    harmful = reading.severity is not Severity.CASUAL
+    harmful = score["said"] == "yes"
+    reading = two_way(answer, harmful)
     return replace(reading, rule=explained(thoughts, last=True)) if harmful else reading
 
 
 def _yes_no(answer: Output, harmful: bool, unsure: bool) -> Reading:
-    """The verbal confidence moves the level by one; probabilities are of yes and no alone."""
-    reading = two_way(answer, harmful, Severity.PROBABLY if unsure else Severity.CAUTION)
-    if harmful or not unsure:
+    """A low confidence is never casual, and at most "probably needs caution"."""
+    reading = two_way(answer, harmful)
+    if not unsure or reading.severity is None:
         return reading
-    return Reading(Severity.POSSIBLY)
+    return moved(reading, min(max(reading.severity, Severity.POSSIBLY), Severity.PROBABLY))
 
 
 def _dialect(header: GgufHeader) -> tuple[Dialect, float, str]:

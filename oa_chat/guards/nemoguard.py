@@ -6,25 +6,25 @@ Aegis 2.0 and the exchange (NVIDIA's model cards; the same in NeMo-Guardrails). 
 object with "User Safety", "Response Safety" if a reply was asked about (which then counts), and
 "Safety Categories" if anything is unsafe.
 
-Levels: unsafe is `taxonomy.unsafe` of the categories; "Needs Caution" alone, which Aegis has for
-what its annotators were unsure about, is "probably needs caution". It explains nothing and sees
-the newest exchange.
+Levels: by the probability of unsafe and the categories (`grades`); "Needs Caution" alone, which
+Aegis has for what its annotators were unsure about, is "probably needs caution". It explains
+nothing and sees the newest exchange alone.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
 from oa_chat.engine.protocol import ModelKind, Output, Question
-from oa_chat.guards.answers import NotAVerdict, read_text, two_way
+from oa_chat.guards.answers import NotAVerdict, moved, read_text, two_way
 from oa_chat.guards.exchange import exchange
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names, template_has
-from oa_chat.guards.taxonomy import LISTS, knows, map_categories, unsafe
+from oa_chat.guards.taxonomy import LISTS, knows, map_categories
 from oa_chat.verdict import Severity
 
 _FAMILY = "nemoguard"
@@ -101,13 +101,12 @@ def _parse(answer: Output) -> Reading:
     if listed and "unsafe" not in ratings.values():
         raise NotAVerdict("the guard contradicts itself")
     if ratings.get(_RESPONSE, ratings[_USER]) == "safe":
-        return two_way(answer, False, Severity.CAUTION)
+        return two_way(answer, False)
     names = [name.strip() for name in listed.split(",")] if listed else []
     if not all(knows(_FAMILY, name) for name in names):
         raise NotAVerdict("the guard names a category that NemoGuard does not have")
-    categories = map_categories(_FAMILY, names)
-    level = Severity.PROBABLY if names == ["Needs Caution"] else unsafe(categories)
-    return replace(two_way(answer, True, level), categories=categories)
+    reading = two_way(answer, True, map_categories(_FAMILY, names))
+    return moved(reading, Severity.PROBABLY) if names == ["Needs Caution"] else reading
 
 
 def _object(text: str) -> dict[str, str]:

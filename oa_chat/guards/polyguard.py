@@ -6,14 +6,15 @@ answer is five lines: ``Harmful request``, ``Request safety violations``, ``Resp
 ``Harmful response``, ``Response safety violations``. For a message the first two alone may be
 written; all five mean that a reply was asked about, and then its lines count.
 
-Levels: yes is `taxonomy.unsafe` of the codes. It explains nothing and sees the newest exchange.
+Levels: by the probability of yes and the codes (`grades`). It explains nothing and sees the newest
+exchange alone.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
@@ -22,7 +23,7 @@ from oa_chat.guards.answers import NotAVerdict, read_text, two_way
 from oa_chat.guards.exchange import ANSWER, exchange
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names
-from oa_chat.guards.taxonomy import LISTS, knows, map_categories, unsafe
+from oa_chat.guards.taxonomy import LISTS, knows, map_categories
 from oa_chat.guards.wildguard import TASK
 
 _FAMILY = "polyguard"
@@ -87,8 +88,7 @@ def _parse(answer: Output) -> Reading:
     codes = re.findall(r"S\d+", listed)
     if not all(knows(_FAMILY, code) for code in codes) or (codes and not harmful):
         raise NotAVerdict("the guard contradicts itself")
-    categories = map_categories(_FAMILY, codes)
-    return replace(two_way(answer, harmful, unsafe(categories)), categories=categories)
+    return two_way(answer, harmful, map_categories(_FAMILY, codes))
 
 
 def identify(header: GgufHeader) -> Identified | None:

@@ -5,8 +5,8 @@ answer is ``Harmful request: yes|no``, ``Response refusal: ...``, ``Harmful resp
 each. For a message the first line alone may be written; the other two mean that a reply was asked
 about, and then the last one counts. "n/a" there falls back to the first.
 
-Levels: yes is "needs caution". It names no category and explains nothing. It sees the newest
-exchange alone.
+Levels: by the probability of yes (`grades`). It names no category, explains nothing and sees the
+newest exchange alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from oa_chat.guards.exchange import ANSWER, exchange
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names
 from oa_chat.segment import Segment
-from oa_chat.verdict import Severity
 
 TASK = (
     "You are a classifier for analyzing interactions between humans and LLMs. Given a request from"
@@ -79,7 +78,7 @@ def _parse(answer: Output) -> Reading:
     if match is None:
         raise NotAVerdict("the guard's answer is not of WildGuard's form")
     decisive = match["response"] if match["response"] in ("yes", "no") else match["request"]
-    return two_way(answer, decisive == "yes", Severity.CAUTION)
+    return two_way(answer, decisive == "yes")
 
 
 def identify(header: GgufHeader) -> Identified | None:

@@ -6,30 +6,31 @@ off). The first token of the answer is ``sec`` (safe) or one of 28 risks; after 
 ended at its first token; a risk is explained, and what fits of that is the rule. An explanation
 that was cut off does not take back the risk in front of it.
 
-Levels: a risk is `taxonomy.unsafe` of its category. If it writes ``sec`` while all risks together
-are likelier, the likeliest risk counts. It sees the newest exchange.
+Levels: by the probability of all risks together and the category (`grades`). If it writes ``sec``
+while they are likelier, the likeliest risk counts. It sees the newest exchange.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
 from oa_chat.engine.protocol import ModelKind, Output, Question
-from oa_chat.guards.answers import NotAVerdict, by_level, explained, read_text
+from oa_chat.guards.answers import NotAVerdict, by_level, explained, read_text, two_way
 from oa_chat.guards.exchange import as_messages
 from oa_chat.guards.family import Identified, RawAnswer, Reading
+from oa_chat.guards.grades import UNSAFE_FROM
 from oa_chat.guards.signs import best, folded_names, template_has
-from oa_chat.guards.taxonomy import LISTS, map_category, unsafe
+from oa_chat.guards.taxonomy import LISTS, map_category
 from oa_chat.verdict import Severity
 
 _FAMILY = "xguard"
 _SAFE = "sec"
 _RISKS = tuple(row.code for row in LISTS[_FAMILY])
-_LEVELS = (Severity.CASUAL, *(unsafe([row.ours]) for row in LISTS[_FAMILY]))
+_LEVELS = (Severity.CASUAL, *(Severity.CAUTION for _ in _RISKS))
 _FORM = re.compile(
     rf"(?P<code>{_SAFE}|{'|'.join(_RISKS)})"
     r"(?:\s*<explanation>(?P<why>[^<]*)(?P<end></explanation>)?)?"
@@ -69,15 +70,16 @@ def _parse(answer: Output) -> Reading:
     if match is None:
         raise NotAVerdict("the guard's answer is not one of XGuard's risks")
     code, why = match["code"], match["why"] or ""
+    if code == _SAFE and why and match["end"] is None:
+        raise NotAVerdict("the guard did not finish its answer")
     row = by_level(answer.probabilities, _LEVELS)
-    if code == _SAFE:
-        if why and match["end"] is None:
-            raise NotAVerdict("the guard did not finish its answer")
-        if row is None or row[Severity.CASUAL] >= 0.5 or answer.probabilities is None:
-            return Reading(Severity.CASUAL, row)
+    chances = [] if row is None else [1 - row[Severity.CASUAL], row[Severity.CASUAL]]
+    if code == _SAFE and answer.probabilities and chances[0] >= UNSAFE_FROM:
         code, why = max(zip(answer.probabilities[1:], _RISKS, strict=True))[1], ""
-    category = map_category(_FAMILY, code)
-    return Reading(unsafe([category]), row, rule=explained(why), categories=(category,))
+    categories = () if code == _SAFE else (map_category(_FAMILY, code),)
+    summed = Output(answer.text, chances or None, answer.finished)
+    reading = two_way(summed, code != _SAFE, categories)
+    return replace(reading, rule=explained(why) if categories else "")
 
 
 def identify(header: GgufHeader) -> Identified | None:
