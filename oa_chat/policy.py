@@ -157,7 +157,9 @@ def decide_message(text: str, verdict: Verdict, policy: Policy) -> Decision:
     passed without a mark.
     """
     if verdict.severity is None:
-        return Decision(Action.HOLD, "", verdict.failure or "the guard gave no verdict", False)
+        # Where one of several guards saw an emergency, the others' failure must not hide the help.
+        urgent = any(stage.severity is Severity.INTERVENTION for stage in verdict.stages)
+        return Decision(Action.HOLD, "", verdict.failure or "the guard gave no verdict", urgent)
     decision = _by_category(verdict, verdict.severity, policy)
     decision = _heed_phrases(decision, text, verdict.severity, policy)
     decision = _heed_language(decision, verdict, policy)

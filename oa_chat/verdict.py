@@ -52,6 +52,26 @@ _BY_LABEL = {label: Severity(level) for level, label in enumerate(LABELS)}
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """What one of several guards said about a text, or why it was not asked."""
+
+    guard: str
+    """Its name."""
+    asked: bool
+    why: str
+    """Why it was asked, or why not, in a few words."""
+    severity: Severity | None = None
+    """None if it was not asked or gave no verdict."""
+    certainty: float | None = None
+    """The probability of that level, if the guard says."""
+    latency_ms: float = 0.0
+    failure: str = ""
+    """Why it gave no verdict, in words for the user."""
+    counts: bool = False
+    """Whether the verdict as a whole is this one's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """A guard's judgement of one text."""
 
@@ -77,6 +97,8 @@ class Verdict:
     """ISO 639-1 code of the text's language; empty if it is short, mixed, code or unsure."""
     language_known: bool = True
     """False if the text is, or surely has a part, in a language that the guard does not know."""
+    stages: tuple[Stage, ...] = ()
+    """What each guard said, in the order of asking; empty where there is one guard alone."""
 
     @property
     def readable(self) -> bool:
@@ -94,6 +116,12 @@ class Verdict:
         if self.severity is None or self.probabilities is None:
             return None
         return self.probabilities[self.severity]
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether one of several guards calls casual what another one flags."""
+        levels = [stage.severity for stage in self.stages if stage.severity is not None]
+        return bool(levels) and min(levels) is Severity.CASUAL and max(levels) > Severity.CASUAL
 
 
 def unreadable(
