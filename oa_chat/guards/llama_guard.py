@@ -77,7 +77,7 @@ def identify(header: GgufHeader) -> Identified | None:
     older = template_has(header, "S5: Specialized Advice") or template_has(header, "O1: Violence")
     if older or re.search(r"llamaguard(2|7b)", names):
         return None
-    task = ("<BEGIN UNSAFE CONTENT CATEGORIES>", "First line must read 'safe' or 'unsafe'")
+    task = ("<BEGIN UNSAFE CONTENT CATEGORIES>", "First line must read", "unsafe")
     return best(
         header,
         LlamaGuard(),
