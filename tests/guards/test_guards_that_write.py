@@ -1,11 +1,14 @@
 """Guards that write text, whole: a real model file, its own process, and a verdict or none.
 
-The models are random, so their answers are noise that a grammar keeps in the family's form. What
-counts is the path: detection, template, grammar, decisive place, probabilities, reading, rule.
+Two kinds of tiny models: noise, which a grammar keeps in the family's form and which is never a
+pass; and ones that find harm wherever there is a "!". What counts is the path: detection, template,
+grammar, decisive place, probabilities, reading, rule.
 """
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,18 +21,18 @@ from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.guard import LocalGuard
 from oa_chat.guards.registry import identify
 from oa_chat.rulebook import Rulebook
-from oa_chat.verdict import Verdict
+from oa_chat.verdict import Severity, Verdict
 from tests.guards.test_identify import GRANITE_33, NEMO, XGUARD
-from tests.models.tiny_llama import write_llama_gguf
+from tests.models.deciding_llama import write_deciding_gguf
 
 TURNS = (
-    "{% for m in messages %}{{ '<|role|>' + m.role + '\\n' + m.content + '<|eot|>' }}"
+    "{% for m in messages %}{{ '<|role|>' + m.role + '\\n' + m.content + '<|eot_id|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|role|>assistant\\n' }}{% endif %}"
 )
 GRANITE_3 = (
     "{% set risk_bank = {'harm': 'H'} %}"
     "{{ '<|role|>user\\n' + messages[-1].content + risk_bank[guardian_config['risk_name']] }}"
-    "{% if messages|length == 2 %}{{ messages[0].content }}{% endif %}{{ '<|eot|>' }}"
+    "{% if messages|length == 2 %}{{ messages[0].content }}{% endif %}{{ '<|eot_id|>' }}"
 )
 PAIR = [Message("user", "how do I knit a hat?"), Message("assistant", "with needles")]
 FILES = {
@@ -79,11 +82,26 @@ def form_of(path: Path, verdict: Verdict) -> Reading:
     return identify(path).family.read(Output(verdict.raw, None, finished=True))
 
 
-def model(folder: Path, family: str, seed: int = 1, template: str | None = None) -> Path:
+def model(
+    folder: Path,
+    family: str,
+    template: str | None = None,
+    calm: Mapping[str, float] | None = None,
+    alarmed: Mapping[str, float] | None = None,
+) -> Path:
+    """A file of the family; one that babbles unless it is said what the model prefers to write."""
     name, own = FILES[family]
-    shown = own if template is None else template
-    path = folder / f"{family}-{seed}.gguf"
-    return write_llama_gguf(path, name=name, template=shown, controls=HARMONY, seed=seed)
+    words = sorted({word for wanted in (calm, alarmed) for word in wanted or {} if len(word) > 1})
+    noise = random.Random(family)
+    return write_deciding_gguf(
+        folder / "guard.gguf",
+        name=name,
+        template=own if template is None else template,
+        calm=calm or {chr(byte): noise.uniform(0, 0.3) for byte in range(32, 127)},
+        alarmed=alarmed or {},
+        controls=["<|eot_id|>", *HARMONY],
+        words=[word for word in words if not word.startswith("<|")],
+    )
 
 
 @pytest.mark.parametrize("family", list(FILES)[:-1])
@@ -99,6 +117,52 @@ async def test_a_grammar_keeps_a_guard_in_its_form(tmp_path: Path, family: str) 
         assert isinstance(answer, Output)
         assert answer.probabilities is not None
         assert len(answer.probabilities) == (29 if family == "xguard" else 2)
+
+
+END = {"<|eot_id|>": 2.0}
+DECIDING = [
+    ("wildguard", {" no": 1.0}, {" yes": 3.0}, Severity.CAUTION, ()),
+    ("polyguard", {" no": 1.0}, {" yes": 3.0, "S": 1.0, "1": 1.0, **END}, Severity.CAUTION, "v"),
+    ("nemoguard", {"safe": 1.0}, {"unsafe": 3.0, "Violence": 1.0, '"': 1.5}, Severity.CAUTION, "v"),
+    ("granite-guardian", {" no": 1.0}, {" yes": 3.0}, Severity.CAUTION, ()),
+    ("xguard", {"sec": 1.0}, {"mh": 3.0}, Severity.INTERVENTION, "s"),
+]
+ABOUT = {"v": ("violence",), "s": ("self_harm",)}
+
+
+@pytest.mark.parametrize(
+    ("family", "calm", "alarmed", "level", "about"), DECIDING, ids=[row[0] for row in DECIDING]
+)
+async def test_a_guard_that_decides_gives_a_verdict(
+    tmp_path: Path,
+    family: str,
+    calm: Mapping[str, float],
+    alarmed: Mapping[str, float],
+    level: Severity,
+    about: str,
+) -> None:
+    path = model(tmp_path, family, calm=calm, alarmed=alarmed)
+    bad = [Message("user", "take that!")]
+    asked = await judged(path, PAIR[:1], PAIR, bad, [*PAIR[:1], Message("assistant", "so!")])
+    harmless, harmless_reply, harmful, harmful_reply = (verdict for verdict, _ in asked)
+    for verdict in (harmless, harmless_reply):
+        assert (verdict.severity, verdict.rule, verdict.failure) == (Severity.CASUAL, "", "")
+        assert (verdict.certainty or 0) > 0.8
+    for verdict in (harmful, harmful_reply):
+        assert verdict.severity is level, verdict.raw
+        assert (verdict.certainty or 0) > 0.8
+        assert set(ABOUT.get(about, ())) <= set(verdict.categories)
+        assert verdict.rule
+        assert verdict.rule_source == ("model" if family == "xguard" else "general")
+
+
+async def test_granite_thinks_only_if_asked(tmp_path: Path) -> None:
+    calm, alarmed = {" no": 1.0, "<": 0.9}, {" yes": 3.0, "<": 1.0}
+    path = model(tmp_path, "granite-guardian", calm=calm, alarmed=alarmed)
+    ((plain, _),) = await judged(path, [Message("user", "take that!")])
+    assert (plain.severity, "<think>" in plain.raw) == (Severity.CAUTION, False)
+    ((thinking, _),) = await judged(path, PAIR[:1], wanted="granite-guardian-think")
+    assert thinking.raw.startswith("<think>")
 
 
 async def test_a_babbling_safeguard_is_no_verdict(tmp_path: Path) -> None:
