@@ -81,6 +81,7 @@ _LATER = {
     "feedback": "Say that a flag is wrong; list and export what you said.",
     "history": "List, show, search, export, import and delete conversations.",
     "policy": "Show, check and test policies.",
+    "serve-guard": "Serve moderations and guarded chat completions to other programs.",
 }
 """All commands that are loaded when they are used."""
 
@@ -92,9 +93,10 @@ class _Group(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _LATER:
             return super().get_command(context, name)
-        home = f"converters.{name}.command" if name in _PIPELINE else f"oa_chat.commands.{name}"
+        word = name.replace("-", "_")
+        home = f"converters.{word}.command" if name in _PIPELINE else f"oa_chat.commands.{word}"
         module = importlib.import_module(home)
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(module, word)
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

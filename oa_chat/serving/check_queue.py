@@ -1,0 +1,124 @@
+"""Checks of many clients at once: what waits while the guard works is judged together next.
+
+The guard runs one batch at a time, and a batch of 32 costs less than 32 batches of one. The queue
+is bounded, and so is how long anyone waits; who waits too long gets an unreadable verdict, which
+no policy lets pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from oa_chat.conversation import Message
+from oa_chat.errors import unexpected
+from oa_chat.guards.guard import Guard
+from oa_chat.serving.refusal import busy
+from oa_chat.verdict import Verdict, unreadable
+
+_SECONDS_PER_MEGABYTE = 120.0
+"""What `LocalGuard` allows for long texts, on top of its limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much may wait, and how long."""
+
+    most: int = 1024
+    """Texts that wait or are being judged."""
+    batch: int = 32
+    batch_characters: int = 20_000
+    """A long text is judged in a batch of its own, so that short ones need not wait with it."""
+    wait: float = 60.0
+    """Seconds from asking to a verdict, for a short text."""
+
+
+@dataclass(slots=True)
+class _Job:
+    messages: Sequence[Message]
+    verdict: asyncio.Future[Verdict] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class CheckQueue:
+    """The guard, shared. `run` must run in a task of its own."""
+
+    def __init__(self, guard: Guard, limits: QueueLimits = QueueLimits()) -> None:
+        self._guard = guard
+        self._limits = limits
+        self._jobs: deque[_Job] = deque()
+        self._running: list[_Job] = []
+        self._wake = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """How many texts wait or are being judged."""
+        return sum(not job.verdict.done() for job in (*self._running, *self._jobs))
+
+    async def check_all(self, conversations: Sequence[Sequence[Message]]) -> list[Verdict]:
+        """The verdicts on the last messages. Raises HttpRefusal if the queue is full."""
+        if self.waiting + len(conversations) > self._limits.most:
+            raise busy("the guard", 1)
+        jobs = [_Job(messages) for messages in conversations]
+        self._jobs.extend(jobs)
+        self._wake.set()
+        size = sum(_size(job) for job in jobs)
+        limit = self._limits.wait + size / 1_000_000 * _SECONDS_PER_MEGABYTE
+        try:
+            async with asyncio.timeout(limit):
+                return await asyncio.gather(*(job.verdict for job in jobs))
+        except TimeoutError:
+            failure = f"The guard gave no verdict within {limit:.0f} seconds."
+            return [unreadable(self._guard.name, failure) for _ in jobs]
+        finally:
+            for job in jobs:  # nobody waits for these any more
+                job.verdict.cancel()
+
+    async def run(self) -> None:
+        """Judge what comes, for ever. Cancelled, it leaves nobody waiting."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._running = self._next_batch()
+                if self._running:
+                    await self._judge(self._running)
+                    self._running = []
+                else:
+                    self._wake.clear()
+        finally:
+            self._fail([*self._running, *self._jobs], "The service is being stopped.")
+            self._jobs.clear()
+
+    def _next_batch(self) -> list[_Job]:
+        batch: list[_Job] = []
+        characters = 0
+        while self._jobs and len(batch) < self._limits.batch:
+            job = self._jobs[0]
+            characters += _size(job)
+            if batch and characters > self._limits.batch_characters:
+                break
+            self._jobs.popleft()
+            if not job.verdict.done():
+                batch.append(job)
+        return batch
+
+    async def _judge(self, batch: list[_Job]) -> None:
+        try:
+            verdicts = await self._guard.check_many([job.messages for job in batch])
+            for job, verdict in zip(batch, verdicts, strict=True):
+                if not job.verdict.done():
+                    job.verdict.set_result(verdict)
+        except Exception as error:  # noqa: BLE001 - a bug in the guard is not a pass
+            self._fail(batch, unexpected(error).message)
+
+    def _fail(self, jobs: Sequence[_Job], why: str) -> None:
+        for job in jobs:
+            if not job.verdict.done():
+                job.verdict.set_result(unreadable(self._guard.name, why))
+
+
+def _size(job: _Job) -> int:
+    return len(job.messages[-1].text)

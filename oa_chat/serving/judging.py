@@ -1,0 +1,111 @@
+"""A whole conversation under the guardrail: which messages may go to a model, and in what words.
+
+A client sends its history with every request, and anything may stand in it. So each user message is
+judged, not only the last one: earlier verdicts are remembered, which makes a conversation that goes
+on as cheap as in the app. As there, a nudged turn carries its guideline, and a turn that was kept
+back is left out together with its answer. Nothing here talks to a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from oa_chat.conversation import Message
+from oa_chat.imitation import defuse
+from oa_chat.policy import Action, Decision, Policy, compose_sent, decide_message
+from oa_chat.serving.check_queue import CheckQueue
+from oa_chat.verdict import Verdict
+
+_EARLIER = 6
+"""Messages before a judged one: what `guards.windows` hands to any guard."""
+_REMEMBERED = 8192
+_SENT = (Action.PASS, Action.NUDGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is done about a conversation."""
+
+    verdict: Verdict
+    decision: Decision
+    transcript: tuple[Message, ...]
+    """What goes to the model; empty if nothing does."""
+    left_out: int = 0
+    """Earlier user messages that the policy keeps back."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the model gets nothing. Only a pass and a nudge are not a refusal."""
+        return self.decision.action not in _SENT
+
+
+class Judge:
+    """The guard and the policy, for conversations."""
+
+    def __init__(self, checks: CheckQueue, policy: Policy) -> None:
+        self._checks = checks
+        self._policy = policy
+        self._memory: OrderedDict[bytes, Verdict] = OrderedDict()
+
+    async def judge(self, messages: Sequence[Message]) -> Judgement:
+        """The judgement of a conversation that ends with the user's message.
+
+        The newest message is always judged anew. Raises HttpRefusal if the queue is full.
+        """
+        spoken = [message for message in messages if message.role != "system"]
+        verdicts = await self._verdicts(spoken)
+        newest = verdicts[len(spoken) - 1]
+        unread = [verdict for verdict in verdicts.values() if not verdict.readable]
+        if newest.readable and unread:
+            newest = unread[0]
+        decision = decide_message(spoken[-1].text, newest, self._policy)
+        if decision.action not in _SENT:
+            return Judgement(newest, decision, ())
+        decisions = {
+            at: decide_message(spoken[at].text, verdict, self._policy)
+            for at, verdict in verdicts.items()
+        }
+        system = [message for message in messages if message.role == "system"]
+        head = [Message("system", defuse(message.text)) for message in system]
+        transcript = (*head, *_transcript(spoken, decisions))
+        kept_back = sum(one.action not in _SENT for one in decisions.values())
+        return Judgement(newest, decision, transcript, kept_back)
+
+    async def _verdicts(self, spoken: Sequence[Message]) -> dict[int, Verdict]:
+        """The verdict on each user message, by its place."""
+        found: dict[int, Verdict] = {}
+        asked: dict[int, tuple[bytes, Sequence[Message]]] = {}
+        for at in range(0, len(spoken), 2):
+            judged = spoken[max(0, at - _EARLIER) : at + 1]
+            key = _key(judged)
+            if at < len(spoken) - 1 and key in self._memory:
+                self._memory.move_to_end(key)
+                found[at] = self._memory[key]
+            else:
+                asked[at] = (key, judged)
+        fresh = await self._checks.check_all([judged for _, judged in asked.values()])
+        for (at, (key, _)), verdict in zip(asked.items(), fresh, strict=True):
+            found[at] = verdict
+            if verdict.readable:
+                self._memory[key] = verdict
+        while len(self._memory) > _REMEMBERED:
+            self._memory.popitem(last=False)
+        return dict(sorted(found.items()))
+
+
+def _transcript(spoken: Sequence[Message], decisions: dict[int, Decision]) -> list[Message]:
+    sent: list[Message] = []
+    for at, decision in decisions.items():
+        if decision.action in _SENT:
+            sent.append(Message("user", compose_sent(spoken[at].text, decision.guideline)))
+            sent += [Message("assistant", defuse(m.text)) for m in spoken[at + 1 : at + 2]]
+    return sent
+
+
+def _key(messages: Sequence[Message]) -> bytes:
+    return hashlib.sha256(msgspec.json.encode(messages)).digest()
