@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from converters.prepare.exact import fingerprint
 from converters.records import Record, read_records
+from oa_chat.policy import compose_sent
 from oa_chat.verdict import Severity
 
 FOLDER = Path(__file__).parents[2] / "converters" / "recipes" / "written"
@@ -36,3 +41,31 @@ def test_no_message_stands_in_there_twice() -> None:
     records = part("train") + part("dev")
     seen = {fingerprint("\n".join(one.text for one in record.messages)) for record in records}
     assert len(seen) == len(records)
+
+
+def talks() -> list[dict[str, Any]]:
+    with gzip.open(FOLDER / "chat.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def test_the_conversations_are_what_their_page_says() -> None:
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    rows = talks()
+    assert f"`chat.jsonl.gz`: {len(rows)} conversations" in page
+    told = re.findall(r"^\| `(\w+)` \| .* \| (\d+) \|$", page, re.MULTILINE)
+    assert Counter(row["kind"] for row in rows) == {kind: int(count) for kind, count in told}
+    for row in rows:
+        roles = [message["role"] for message in row["messages"]]
+        assert roles == ["user", "assistant"] * (len(roles) // 2)
+        assert all(message["content"].strip() for message in row["messages"])
+        assert row["licence"] == "CC0-1.0"
+
+
+def test_guidelines_are_in_the_form_that_the_app_sends() -> None:
+    for row in talks():
+        *earlier, last, reply = (message["content"] for message in row["messages"])
+        text, mark, rule = last.partition("\n\n[Guideline: ")
+        assert bool(mark) == (row["kind"] == "guideline"), last
+        if mark:
+            assert last == compose_sent(text, rule.removesuffix("]"))
+        assert "[Guideline" not in " ".join([*earlier, reply])
