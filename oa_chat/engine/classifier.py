@@ -103,6 +103,7 @@ class Classifier:
             gpu_layers=model.gpu_layers,
             threads=self._threads,
             labels=self._labels,
+            temperature=own.temperature,
             load_ms=(time.perf_counter() - started) * 1000,
             note=own.note,
         )

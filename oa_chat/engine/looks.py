@@ -79,13 +79,17 @@ class Plan:
         looks = [*self.first_look(), *self.second_look(scores)]
         if not all(ids in scores for ids in looks):
             return []
-        judged = [(span, scores[ids]) for span, ids in self.wholes]
-        for piece, around in self._doubts(scores):
-            row = _mean(scores[piece.alone], scores[piece.behind], around)
-            judged.append((piece.span, row))
-        if len(judged) == 1:
-            return [Window(judged[0][1])]
-        return [Window(row, *self.text.characters(span)) for span, row in judged]
+        doubts = [
+            (piece.span, [scores[piece.alone], scores[piece.behind], around])
+            for piece, around in self._doubts(scores)
+        ]
+        if len(self.wholes) == 1 and not doubts:
+            return [Window(scores[self.wholes[0][1]])]
+        place = self.text.characters
+        return [
+            *(Window(scores[ids], *place(span)) for span, ids in self.wholes),
+            *(Window(_mean(*looks), *place(span), looks) for span, looks in doubts),
+        ]
 
     def _doubts(self, scores: Mapping[Ids, Scores]) -> Iterator[tuple[Piece, Scores]]:
         """Sentences that come out unlike the window around them, with that window's scores."""

@@ -180,6 +180,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     labels: list[str] = []
     prompt_format: str = ""
     """What the file says of how it is to be asked, such as "rule-writer/level"; mostly nothing."""
+    temperature: float = 1.0
+    """Of a classifier: probabilities are softmax(logits / temperature)."""
     load_ms: float = 0.0
     note: str = ""
     """Something the user should know, such as a retry with fewer layers."""
@@ -248,6 +250,9 @@ class Window(msgspec.Struct, frozen=True):
     start: int = 0
     end: int = 0
     """The characters it is about, in whole sentences; 0 to 0 is all of the passage."""
+    looks: list[list[float]] = []
+    """Of a sentence that was looked at three times, whose mean `probabilities` are: on its own,
+    behind what precedes it, and the window around it."""
 
 
 class Classified(Wire, frozen=True):

@@ -13,7 +13,7 @@ from oa_chat.conversation import Message
 from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import Output, Passage, Question
 from oa_chat.errors import GuardError
-from oa_chat.guards.family import GuardFamily, Prompt, RawAnswer, Reading
+from oa_chat.guards.family import GuardFamily, Part, Prompt, RawAnswer, Reading
 from oa_chat.guards.windows import fitted, overlapping, worst
 from oa_chat.verdict import LABELS, Severity
 
@@ -64,7 +64,11 @@ async def _write(
                 replace(family.read(answer), worst=span)
                 for answer, span in zip(whole, spans, strict=True)
             ]
-            return replace(worst(readings), windows=len(parts))
+            pieces = tuple(
+                Part(one.severity, one.probabilities, *span, raw=one.raw)
+                for one, span in zip(readings, spans, strict=True)
+            )
+            return replace(worst(readings), windows=len(parts), parts=pieces)
         size //= 2
     return Reading(None, failure="the message is too long for this guard")
 

@@ -20,7 +20,7 @@ from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
 from oa_chat.engine.own_keys import own_keys
 from oa_chat.engine.protocol import ModelKind, Output, Passage, Window
-from oa_chat.guards.family import Identified, RawAnswer, Reading
+from oa_chat.guards.family import Identified, Part, RawAnswer, Reading
 from oa_chat.verdict import LABELS, Severity
 
 _SUM_TOLERANCE = 0.01
@@ -65,7 +65,12 @@ class Classifier:
             return Reading(None, failure="the guard gave no scores")
         worst, window = max(judged, key=lambda one: (self._level(one[0]), expected_level(one[0])))
         place = (window.start, window.end) if window.end else None
-        return Reading(self._level(worst), worst, windows=len(judged), worst=place)
+        parts = tuple(self._part(row, one) for row, one in judged) if place else ()
+        return Reading(self._level(worst), worst, windows=len(judged), worst=place, parts=parts)
+
+    def _part(self, row: tuple[float, ...], window: Window) -> Part:
+        looks = tuple(self._by_severity(look) for look in window.looks)
+        return Part(self._level(row), row, window.start, window.end, looks)
 
     def _level(self, probabilities: Sequence[float]) -> Severity:
         return level_of(probabilities, self.flag_below)
@@ -77,8 +82,11 @@ class Classifier:
             return None
         if min(scores) < 0 or abs(sum(scores) - 1) > _SUM_TOLERANCE:
             return None
+        return self._by_severity(scores)
+
+    def _by_severity(self, scores: Sequence[float]) -> tuple[float, ...]:
         row = [0.0] * len(LABELS)
-        for severity, score in zip(self.order, scores, strict=True):
+        for severity, score in zip(self.order, scores, strict=False):
             row[severity] = score
         return tuple(row)
 

@@ -27,6 +27,21 @@ RawAnswer = Sequence[Window] | Output | tuple[Output, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One judged piece of a text, for explanations."""
+
+    severity: Severity | None
+    probabilities: tuple[float, ...] | None = None
+    start: int = 0
+    end: int = 0
+    """The characters it is about; 0 to 0 is all of the text."""
+    looks: tuple[tuple[float, ...], ...] = ()
+    """What `probabilities` are the mean of, by severity: see `protocol.Window.looks`."""
+    raw: str = ""
+    """What the model wrote, if it writes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A family's reading of one answer."""
 
@@ -42,6 +57,8 @@ class Reading:
     windows: int = 1
     worst: tuple[int, int] | None = None
     """Which characters of the message decided, if it was judged in pieces."""
+    parts: tuple[Part, ...] = ()
+    """All judged pieces, in the order of judging; empty where the text was judged whole."""
 
 
 class GuardFamily(Protocol):

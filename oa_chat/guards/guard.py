@@ -131,6 +131,17 @@ class LocalGuard:
             for messages, verdict in zip(conversations, verdicts, strict=True)
         ]
 
+    async def explain(self, messages: Sequence[Message]) -> tuple[Verdict, Reading | None]:
+        """The verdict, and the reading that it comes from; None if the guard failed."""
+        text, started = messages[-1].text, time.perf_counter()
+        reading: Reading | None = None
+        try:
+            (reading,) = await self._read_all([messages])
+            verdict = await self._verdict(text, reading, _milliseconds(started))
+        except OaChatError as error:
+            verdict = unreadable(self.name, error.message, latency_ms=_milliseconds(started))
+        return with_language(verdict, text, self.languages), reading
+
     async def _judge_many(self, conversations: Sequence[Sequence[Message]]) -> list[Verdict]:
         started = time.perf_counter()
         try:
