@@ -17,6 +17,7 @@ from oa_chat.engine.prefix_cache import PrefixCache
 from oa_chat.engine.prompt_tokens import PromptEncoder
 from oa_chat.engine.protocol import Judge, Output, Progress, Question, Written
 from oa_chat.engine.runner import Cancelled, Emit
+from oa_chat.engine.snapshots import Snapshots
 from oa_chat.errors import EngineError
 from oa_chat.prompts import ChatTemplate
 from oa_chat.segment import Segment
@@ -68,6 +69,7 @@ class Judging:
         self._encoder = encoder
         self._template = template
         self._size = size
+        self._snapshots = Snapshots(context, cache)
 
     def run(self, request: Judge, emit: Emit, cancelled: Cancelled) -> None:
         """Answer; cancelled, the questions that were not reached have empty, unfinished outputs."""
@@ -85,14 +87,20 @@ class Judging:
     def _ask(self, question: Question, alive: Callable[[], None], cancelled: Cancelled) -> Output:
         if cancelled():
             return Output(text="", probabilities=None, finished=False)
-        ids = self._encoder.encode(self._segments(question)).ids
+        encoded = self._encoder.encode(self._segments(question))
+        ids = encoded.ids
         if not ids:
             raise EngineError("The guard's question is empty.")
         if len(ids) + question.max_tokens > self._size:
             return Output(text="", probabilities=None, finished=False, truncated=True)
-        self._cache.keep(ids, logits=True)
+
+        def sign(done: int, total: int) -> None:
+            alive()
+
         answer = _Answer(question.lead)
-        if self._cache.evaluate(ids, cancelled, lambda done, total: alive()):
+        self._snapshots.begin(ids[: encoded.oldest_start], cancelled, sign)
+        self._cache.keep(ids, logits=True)
+        if self._cache.evaluate(ids, cancelled, sign):
             chosen = Constrained(self._model, question.grammar)
             try:
                 self._write(question, answer, chosen, alive, cancelled)

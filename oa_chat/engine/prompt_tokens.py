@@ -29,6 +29,8 @@ class Encoded:
     ids: list[int]
     newest_end: int
     """Where the last untrusted text ends: what follows may change before it is sent."""
+    oldest_start: int
+    """Where the first untrusted text begins: what is in front of it comes from the model's file."""
 
 
 class PromptEncoder:
@@ -44,9 +46,11 @@ class PromptEncoder:
     def encode(self, segments: Sequence[Segment], cached: Sequence[int] = ()) -> Encoded:
         """Ids of a prompt; `cached` (what the context holds) decides between equal replies."""
         ids: list[int] = []
-        newest_end = 0
+        newest_end, oldest_start = 0, -1
         for segment, following in zip_longest(segments, segments[1:]):
             continues = bool(ids) and not self._model.is_special(ids[-1])
+            if not segment.trusted and oldest_start < 0:
+                oldest_start = len(ids)
             reply = self._reply(segment, cached, len(ids))
             ids += reply or self._text(self._as_generated(segment, following), continues)
             if not segment.trusted:
@@ -54,7 +58,8 @@ class PromptEncoder:
             if self._bos is not None and ids and ids[0] != self._bos:
                 ids.insert(0, self._bos)
                 newest_end += bool(newest_end)
-        return Encoded(ids, newest_end)
+                oldest_start += oldest_start > 0
+        return Encoded(ids, newest_end, max(0, oldest_start))
 
     def remember_reply(self, text: str, ids: Sequence[int], before: str = "") -> None:
         """Keep the tokens that a reply was generated as, `before` being the text in front.

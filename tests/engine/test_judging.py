@@ -6,6 +6,7 @@ import math
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -160,23 +161,45 @@ def test_what_does_not_fit_is_not_answered(guard: Local) -> None:
     assert outputs[0].text == outputs[2].text != ""
 
 
-def test_the_policy_stays_in_the_cache(guard: Local) -> None:
-    seen: list[int] = []
-    keep = guard.cache.keep
+def test_two_policies_are_read_once_each(guard: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked about in turn, as messages and replies are; the answers are as without a memory."""
+    read = 0
+    evaluate = guard.cache.evaluate
 
-    def noted(ids: list[int], logits: bool) -> int:
-        seen.append(keep(ids, logits))
-        return seen[-1]
+    def counted(ids: list[int], *rest: Any) -> bool:
+        nonlocal read
+        read += len(ids) - len(guard.cache.ids)
+        return evaluate(ids, *rest)
 
-    guard.cache.clear()
-    guard.cache.keep = noted  # type: ignore[assignment, method-assign]
-    try:
-        ask(guard, about("one"), about("two"))
-    finally:
-        guard.cache.keep = keep  # type: ignore[method-assign]
-    policy = len("xx" + "policy" + "x" + "Be kind" + ": " * 40)
-    assert seen[0] == 0
-    assert seen[-1] >= policy
+    monkeypatch.setattr(guard.cache, "evaluate", counted)
+    questions = [
+        about(f"number {n}", options={"policy": policy}, max_tokens=20, choices=["s", "u"])
+        for n in range(3)
+        for policy in ("To be kind", "Be fair")
+    ]
+    costs: list[int] = []
+    answers: list[Output] = []
+    for question in questions:
+        read = 0
+        answers += ask(guard, question)
+        costs.append(read)
+    assert min(costs[:2]) > 100
+    assert max(costs[2:]) < 40
+    for question, remembered in zip(questions, answers, strict=True):
+        guard.cache.clear()
+        guard.runner._judging._snapshots._kept.clear()
+        (fresh,) = ask(guard, question)
+        assert fresh.text == remembered.text
+        assert fresh.probabilities == pytest.approx(remembered.probabilities, rel=0.2, abs=1e-4)
+
+
+def test_what_is_remembered_is_bounded(guard: Local) -> None:
+    for number in range(9):
+        ask(guard, about("hi", options={"policy": f"Policy {number}"}, max_tokens=1))
+    kept = guard.runner._judging._snapshots._kept
+    assert 0 < len(kept) <= 4
+    ask(guard, about("hi", options={"policy": "Policy 5"}, max_tokens=1))
+    assert prompt_of(guard).count("Policy 5") == 1
 
 
 def test_signs_of_life_and_cancelling(guard: Local) -> None:
