@@ -22,7 +22,7 @@ from oa_chat.guards.registry import identify
 from oa_chat.policies.applying import filled_in
 from oa_chat.policies.shelf import Shelf
 from oa_chat.policy import Policy
-from oa_chat.reply_rules import SURE_ANYWAY, SURE_OF_REPLIES
+from oa_chat.reply_rules import SURE_ANYWAY, SURE_OF_REPLIES, ReplyRules
 from oa_chat.rulebook import Rulebook
 from oa_chat.session import ChatSession, ChatSetup
 from oa_chat.store import Store
@@ -122,16 +122,26 @@ def _certainty(settings: Settings) -> float:
     return SURE_OF_REPLIES.get(family, SURE_ANYWAY)
 
 
+def build_reply_rules(settings: Settings) -> ReplyRules:
+    """How replies are judged, with the certainty that suits the guard."""
+    return settings.replies.rules(_certainty(settings))
+
+
 def build_author(settings: Settings) -> RuleAuthor:
     """Who writes rules for a guard that writes none."""
-    own = Path(settings.guard.rules).expanduser() if settings.guard.rules else None
-    # The user's own file is read now, so that a mistake in it is an error at once.
-    opened = Rulebook.load(own) if own else None
-    rulebook = RulebookAuthor(lambda: opened or Rulebook.load())
+    rulebook = build_rulebook(settings)
     if settings.guard.rule_author == "rulebook":
         return rulebook
     writer = Engine(catalog.embedded_path(catalog.RULE_WRITER), "causal", gpu_layers=0)
     return WriterAuthor(writer, rulebook)
+
+
+def build_rulebook(settings: Settings) -> RulebookAuthor:
+    """The shipped rules, and the user's own if the settings name a file."""
+    own = Path(settings.guard.rules).expanduser() if settings.guard.rules else None
+    # The user's own file is read now, so that a mistake in it is an error at once.
+    opened = Rulebook.load(own) if own else None
+    return RulebookAuthor(lambda: opened or Rulebook.load())
 
 
 def build_chat(settings: Settings) -> Engine:
@@ -164,7 +174,7 @@ def build_session(
         store=store,
         policy=policy,
         overrides=settings.policy.overrides(),
-        replies=settings.replies.rules(_certainty(settings)),
+        replies=build_reply_rules(settings),
         policies=policies,
         sampling=settings.sampling,
         system_prompt=settings.chat.system_prompt,

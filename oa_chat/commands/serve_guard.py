@@ -98,7 +98,7 @@ def serve_guard(
 
 
 def _setup(settings: Settings, policy: Policy, upstream: str | None, entry: Entry) -> ServiceSetup:
-    from oa_chat.assembly import build_guard
+    from oa_chat.assembly import build_guard, build_reply_rules
     from oa_chat.commands.help import help_lines
     from oa_chat.serving.app import ServiceSetup
     from oa_chat.serving.check_queue import QueueLimits
@@ -110,6 +110,7 @@ def _setup(settings: Settings, policy: Policy, upstream: str | None, entry: Entr
         guard=guard,
         target=_target(settings, upstream),
         policy=policy,
+        replies=build_reply_rules(settings),
         help_lines=lambda: help_lines(settings),
         entry=entry,
         limits=QueueLimits(wait=2 * settings.guard.time_limit),

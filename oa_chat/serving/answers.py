@@ -14,7 +14,7 @@ from typing import Any
 
 from oa_chat.guards.taxonomy import LISTS
 from oa_chat.policy import Action, Decision, Policy, decide_message, one_rule
-from oa_chat.serving.forwarding import Ended, Usage
+from oa_chat.serving.forwarding import Ended, ReplyReport, Usage
 from oa_chat.serving.judging import Judgement
 from oa_chat.verdict import LABELS, Severity, Verdict
 
@@ -45,6 +45,15 @@ _THEIRS = _theirs()
 
 def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
     """Our field about one judged text."""
+    return {
+        **_about(verdict),
+        "action": decision.action.value,
+        "reason": decision.reason,
+        "mark": decision.mark,
+    }
+
+
+def _about(verdict: Verdict) -> dict[str, Any]:
     by_level = None
     if verdict.probabilities is not None:
         rounded = (round(probability, 4) for probability in verdict.probabilities)
@@ -57,9 +66,6 @@ def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
         "rule_source": verdict.rule_source,
         "categories": list(verdict.categories),
         "language": verdict.language,
-        "action": decision.action.value,
-        "reason": decision.reason,
-        "mark": decision.mark,
         "guard": verdict.guard,
         "latency_ms": round(verdict.latency_ms, 3),
         "windows": verdict.windows,
@@ -124,7 +130,8 @@ class Completion:
             "logprobs": None,
             "finish_reason": ended.reason,
         }
-        body = self._head("chat.completion") | {"choices": [choice], "oa_chat": self.ours}
+        ours = self.ours | {"reply": _reply(ended.report) if ended.report else None}
+        body = self._head("chat.completion") | {"choices": [choice], "oa_chat": ours}
         return body | ({"usage": _usage(ended.usage)} if ended.usage else {})
 
     def first(self) -> dict[str, Any]:
@@ -137,8 +144,9 @@ class Completion:
         return self._chunk({"content": text})
 
     def last(self, ended: Ended) -> dict[str, Any]:
-        """The chunk that says why the reply is over."""
-        return self._chunk({}, ended.reason)
+        """The chunk that says why the reply is over, and what the guard said of it."""
+        ours = {"oa_chat": {"reply": _reply(ended.report)}} if ended.report else {}
+        return self._chunk({}, ended.reason) | ours
 
     def usage(self, usage: Usage) -> dict[str, Any]:
         """The chunk that comes at the very end, for those who ask for it."""
@@ -150,6 +158,15 @@ class Completion:
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
+
+
+def _reply(report: ReplyReport) -> dict[str, Any]:
+    """Our field about a reply."""
+    return {
+        **_about(report.verdict),
+        "action": report.action,
+        "asked_again": report.again,
+    }
 
 
 def _usage(usage: Usage) -> dict[str, int]:

@@ -24,6 +24,7 @@ from oa_chat.conversation import Message
 from oa_chat.errors import OaChatError
 from oa_chat.guards.guard import Guard
 from oa_chat.policy import Policy
+from oa_chat.reply_rules import ReplyRules
 from oa_chat.serving import answers
 from oa_chat.serving.asked import read_moderation
 from oa_chat.serving.check_queue import CheckQueue, QueueLimits
@@ -33,6 +34,7 @@ from oa_chat.serving.door import Door, Entry
 from oa_chat.serving.forwarding import ChatTarget
 from oa_chat.serving.judging import Judge
 from oa_chat.serving.refusal import HttpRefusal, as_refusal, error_body
+from oa_chat.serving.replies import QueuedGuard, Replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class ServiceSetup:
     guard: Guard
     target: ChatTarget
     policy: Policy
+    replies: ReplyRules = field(default_factory=ReplyRules)
     help_lines: HelpLines = tuple
     entry: Entry = field(default_factory=Entry)
     limits: QueueLimits = field(default_factory=QueueLimits)
@@ -50,7 +53,8 @@ class ServiceSetup:
 def build_app(setup: ServiceSetup) -> ASGIApp:
     """The service as an ASGI application. It loads nothing before its start."""
     service = _Service(setup)
-    completions = Completions(service.judge, setup.target, setup.help_lines)
+    replies = Replies(setup.target, service.queued_guard, setup.policy, setup.replies)
+    completions = Completions(service.judge, replies, setup.help_lines)
     routes = [
         Route("/health", service.health, methods=["GET"]),
         Route("/v1/models", service.models, methods=["GET"]),
@@ -67,6 +71,7 @@ class _Service:
         self._setup = setup
         self._checks = CheckQueue(setup.guard, setup.limits)
         self._failure = ""
+        self.queued_guard = QueuedGuard(setup.guard, self._checks)
         self.judge = Judge(self._checks, setup.policy)
 
     @asynccontextmanager

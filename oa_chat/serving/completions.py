@@ -21,9 +21,10 @@ from oa_chat.errors import OaChatError
 from oa_chat.serving.answers import Completion, explanation
 from oa_chat.serving.asked import ChatAsked, read_chat
 from oa_chat.serving.connection import ClientGone, read_json_body, while_connected
-from oa_chat.serving.forwarding import ChatTarget, Ended, Said, Usage
+from oa_chat.serving.forwarding import Ended, Said, Usage
 from oa_chat.serving.judging import Judge, Judgement
 from oa_chat.serving.refusal import as_refusal, error_body
+from oa_chat.serving.replies import Replies
 
 HelpLines = Callable[[], Sequence[str]]
 _DONE = b"data: [DONE]\n\n"
@@ -36,25 +37,25 @@ _STREAM = [
 class Completions:
     """The endpoint."""
 
-    def __init__(self, judge: Judge, target: ChatTarget, help_lines: HelpLines) -> None:
+    def __init__(self, judge: Judge, replies: Replies, help_lines: HelpLines) -> None:
         self._judge = judge
-        self._target = target
+        self._replies = replies
         self._help_lines = help_lines
 
     async def answer(self, request: Request) -> _Exchange:
         """Read the request; judging and replying happen while the answer is sent."""
         asked = read_chat(await read_json_body(request))
-        return _Exchange(self._judge, self._target, self._help_lines, asked)
+        return _Exchange(self._judge, self._replies, self._help_lines, asked)
 
 
 class _Exchange:
     """One request, as something that can be sent. All of it runs in one task."""
 
     def __init__(
-        self, judge: Judge, target: ChatTarget, help_lines: HelpLines, asked: ChatAsked
+        self, judge: Judge, replies: Replies, help_lines: HelpLines, asked: ChatAsked
     ) -> None:
         self._judge = judge
-        self._target = target
+        self._replies = replies
         self._help_lines = help_lines
         self._asked = asked
 
@@ -68,7 +69,7 @@ class _Exchange:
         scope["oa_chat.action"] = judgement.decision.action.value
         lines = list(self._help_lines()) if judgement.decision.show_help else []
         wanted = self._asked.wanted
-        completion = Completion(wanted.model or self._target.name, judgement, lines)
+        completion = Completion(self._replies.target.named(wanted.model), judgement, lines)
         async with aclosing(self._reply(judgement, lines)) as events:
             first = await anext(events)  # what goes wrong up to here is an HTTP error
             if wanted.stream:
@@ -92,8 +93,7 @@ class _Exchange:
             yield Said(explanation(judgement, lines))
             yield Ended("content_filter", Usage(0, 0))
             return
-        reply = self._target.reply(judgement.transcript, self._asked.wanted)
-        async with aclosing(reply) as events:
+        async with aclosing(self._replies.to(judgement, self._asked.wanted)) as events:
             async for event in events:
                 yield event
 

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from oa_chat.conversation import Message
 from oa_chat.serving.asked import Wanted
+from oa_chat.verdict import Verdict
 
 FinishReason = Literal["stop", "length", "content_filter"]
 
@@ -28,20 +29,32 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyReport:
+    """What the guard said of a reply."""
+
+    verdict: Verdict
+    """The last one: on the whole reply, or on the part that ended it."""
+    action: str
+    """pass, note, withdraw or unjudged: see `reply_rules.ReplyAction`."""
+    again: bool
+    """Whether the model was asked a second time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The reply is over. Always the last event."""
 
     reason: FinishReason
     usage: Usage | None = None
     """None if the upstream server does not say."""
+    report: ReplyReport | None = None
 
 
 class ChatTarget(Protocol):
     """Whatever replies. Every method may raise OaChatError."""
 
-    @property
-    def name(self) -> str:
-        """The name for ``model`` in answers."""
+    def named(self, model: str) -> str:
+        """The name for ``model`` in answers to a request that named `model`."""
         ...
 
     @property

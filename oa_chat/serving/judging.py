@@ -33,6 +33,8 @@ class Judgement:
 
     verdict: Verdict
     decision: Decision
+    typed: tuple[Message, ...]
+    """What was judged: user and assistant in turn, without guidelines."""
     transcript: tuple[Message, ...]
     """What goes to the model; empty if nothing does."""
     left_out: int = 0
@@ -65,7 +67,7 @@ class Judge:
             newest = unread[0]
         decision = decide_message(spoken[-1].text, newest, self._policy)
         if decision.action not in _SENT:
-            return Judgement(newest, decision, ())
+            return Judgement(newest, decision, tuple(spoken), ())
         decisions = {
             at: decide_message(spoken[at].text, verdict, self._policy)
             for at, verdict in verdicts.items()
@@ -74,7 +76,7 @@ class Judge:
         head = [Message("system", defuse(message.text)) for message in system]
         transcript = (*head, *_transcript(spoken, decisions))
         kept_back = sum(one.action not in _SENT for one in decisions.values())
-        return Judgement(newest, decision, transcript, kept_back)
+        return Judgement(newest, decision, tuple(spoken), transcript, kept_back)
 
     async def _verdicts(self, spoken: Sequence[Message]) -> dict[int, Verdict]:
         """The verdict on each user message, by its place."""

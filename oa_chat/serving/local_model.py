@@ -28,7 +28,7 @@ class LocalModel:
 
     def __init__(self, chat: ChatBackend, name: str, sampling: Sampling) -> None:
         """`sampling` is what the settings say; a request's own wishes go before it."""
-        self.name = name
+        self._name = name
         self._chat = chat
         self._sampling = sampling
         self._turn = asyncio.Lock()
@@ -39,13 +39,17 @@ class LocalModel:
         """Whether the model is loaded."""
         return self._chat.info is not None
 
+    def named(self, model: str) -> str:
+        """The loaded model's name, whatever was asked for: there is no other."""
+        return self._name
+
     async def load(self) -> None:
         """Load the model."""
         await self._chat.load()
 
     async def models(self) -> list[str]:
         """The one model that there is."""
-        return [self.name]
+        return [self._name]
 
     async def reply(
         self, messages: Sequence[Message], wanted: Wanted

@@ -21,6 +21,7 @@ from oa_chat.serving.forwarding import Ended, FinishReason, Said, Usage
 from oa_chat.serving.refusal import HttpRefusal, busy
 
 _TIMEOUT = httpx2.Timeout(connect=10.0, read=120.0, write=30.0, pool=10.0)
+_ANY_MODEL = "default"
 _MOST_AT_ONCE = 64
 _MOST_BYTES = 8_000_000
 """Of an answer in one piece, or of one event."""
@@ -68,11 +69,14 @@ class Upstream:
 
     def __init__(self, url: str, key: str = "") -> None:
         """`key` is this program's own for that server. Raises UsageError for what is no URL."""
-        self.name = "upstream"
         self.waiting = 0
         self._url = _checked(url)
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._client = httpx2.AsyncClient(timeout=_TIMEOUT, headers=headers)
+
+    def named(self, model: str) -> str:
+        """The model that was asked for."""
+        return model or _ANY_MODEL
 
     async def load(self) -> None:
         """Nothing to load: the server may start later than this one."""
@@ -140,7 +144,7 @@ def _body(messages: Sequence[Message], wanted: Wanted) -> dict[str, Any]:
         "stream_options": {"include_usage": True} if wanted.stream else None,
     }
     return {
-        "model": wanted.model or "default",
+        "model": wanted.model or _ANY_MODEL,
         "messages": [{"role": message.role, "content": message.text} for message in messages],
         "stream": wanted.stream,
         **{key: value for key, value in said.items() if value is not None},
