@@ -22,7 +22,7 @@ from oa_chat.guards.registry import identify
 from oa_chat.policies.applying import filled_in
 from oa_chat.policies.shelf import Shelf
 from oa_chat.policy import Policy
-from oa_chat.reply_rules import SURE_ANYWAY, SURE_OF_REPLIES, ReplyRules
+from oa_chat.reply_rules import SURE_ANYWAY, SURE_OF_REPLIES
 from oa_chat.rulebook import Rulebook
 from oa_chat.session import ChatSession, ChatSetup
 from oa_chat.store import Store
@@ -122,11 +122,6 @@ def _certainty(settings: Settings) -> float:
     return SURE_OF_REPLIES.get(family, SURE_ANYWAY)
 
 
-def build_reply_rules(settings: Settings) -> ReplyRules:
-    """How replies are judged, with the certainty that suits the guard."""
-    return settings.replies.rules(_certainty(settings))
-
-
 def build_author(settings: Settings) -> RuleAuthor:
     """Who writes rules for a guard that writes none."""
     rulebook = build_rulebook(settings)
@@ -174,7 +169,7 @@ def build_session(
         store=store,
         policy=policy,
         overrides=settings.policy.overrides(),
-        replies=build_reply_rules(settings),
+        replies=settings.replies.rules(_certainty(settings)),
         policies=policies,
         sampling=settings.sampling,
         system_prompt=settings.chat.system_prompt,

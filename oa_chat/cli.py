@@ -168,6 +168,7 @@ def ask(context: click.Context, /, text: str | None, as_json: bool, yes: bool, *
 @_with_options
 @click.option("--jsonl", is_flag=True, help='Judge lines {"text", "context"} of standard input.')
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each text.")
+@click.option("--explain", is_flag=True, help="Show pieces, probabilities, rules and policies.")
 @click.pass_context
 def check(
     context: click.Context,
@@ -175,6 +176,7 @@ def check(
     texts: tuple[str, ...],
     jsonl: bool,
     as_json: bool,
+    explain: bool,
     **said: Any,
 ) -> None:
     """Judge TEXTS (or standard input) with the guard alone; nothing is sent or stored."""
@@ -191,10 +193,21 @@ def check(
         raise UsageError("There is nothing to check with: the guard is none.", "Name a --guard.")
     if jsonl and texts:
         raise UsageError("--jsonl reads standard input; leave out the texts.")
+    if jsonl and explain:
+        raise UsageError("--explain is for texts; pipe in one, or leave out --jsonl.")
     if jsonl:
         context.exit(asyncio.run(check_jsonl(guard, policy)))
     messages = [_message(text) for text in texts or (None,)]
-    context.exit(asyncio.run(check_texts(guard, policy, messages, as_json=as_json)))
+    if explain:
+        from oa_chat.assembly import build_rulebook
+        from oa_chat.commands.explain import explain_texts, policies_of
+
+        policies = policies_of(flags.shelf())
+        rulebook = build_rulebook(settings)
+        done = explain_texts(guard, rulebook, policy, policies, messages, as_json=as_json)
+    else:
+        done = check_texts(guard, policy, messages, as_json=as_json)
+    context.exit(asyncio.run(done))
 
 
 @main.command()
