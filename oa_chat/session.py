@@ -116,6 +116,11 @@ class ChatSession:
         """Whether messages of this conversation go unjudged."""
         return self.guard is None or self.conversation.guard_off
 
+    @property
+    def reply_mode(self) -> ReplyMode:
+        """How the next reply is judged."""
+        return ReplyMode.OFF if self.guard_off else self.replies.mode_under(self.policy)
+
     def switch_guard(self, off: bool) -> None:
         """Switch the guard off for this conversation, or on again. Raises StoreError."""
         self._record.switch_guard(off)
@@ -280,8 +285,8 @@ class ChatSession:
 
     def _judging(self, typed: str) -> Judging | None:
         """How the reply to a message is judged; None if it is not."""
-        mode = self.replies.mode_under(self.policy)
-        if self.guard is None or self.guard_off or mode is ReplyMode.OFF:
+        mode = self.reply_mode
+        if self.guard is None or mode is ReplyMode.OFF:
             return None
         context = [*self.conversation.messages_typed(), Message("user", typed)]
         return Judging(self.guard, context, self.policy, self.replies, mode)

@@ -6,6 +6,7 @@ can be told apart without colour and read aloud.
 
 from __future__ import annotations
 
+from oa_chat.conversation import StopReason, Turn
 from oa_chat.policy import Action
 from oa_chat.verdict import RuleSource, Verdict
 
@@ -75,6 +76,33 @@ def not_sent(action: Action) -> str:
     if action is Action.HOLD:
         return "Not sent: the guard gave no verdict. Try again, or see what `oa-chat doctor` says."
     return "Not sent: the policy blocks it. Word it differently, or choose another --policy."
+
+
+def reply_flag(verdict: Verdict) -> str:
+    """What the guard said about a reply, in a few words. Holds no text from others."""
+    if verdict.severity is None:
+        return f"{UNREAD_SYMBOL} no verdict"
+    certainty = certainty_words(verdict)
+    return f"{symbol(verdict)} {verdict.severity.words}" + (f" ({certainty})" if certainty else "")
+
+
+def withdrawn_words(verdict: Verdict, *, again: bool) -> str:
+    """That a reply was withdrawn, outside the screen."""
+    said = f"Withdrawn: the guard flagged this reply ({reply_flag(verdict)})."
+    return f"{said} The model is asked once more, with a guideline." if again else said
+
+
+def withheld_words(turn: Turn) -> str:
+    """Why the guard ended a reply, and what to do."""
+    if turn.stop_reason is StopReason.FLAGGED:
+        return "No reply: the guard flagged the second try as well. Word your message differently."
+    return (
+        "The reply ends here: the guard gave no verdict on the next part. Send the message again,"
+        " or switch the guard off for this conversation."
+    )
+
+
+NOT_JUDGED = "The reply was not judged: the guard gave no verdict."
 
 
 def left_out(turns: int) -> str:

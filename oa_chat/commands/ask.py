@@ -14,27 +14,32 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from oa_chat.commands.lines import LineReader
-from oa_chat.commands.report import verdict_fields, verdict_lines
+from oa_chat.commands.report import reply_fields, verdict_fields, verdict_lines
 from oa_chat.commands.terminal import is_terminal
+from oa_chat.conversation import StopReason
 from oa_chat.errors import GuardError, OaChatError
 from oa_chat.events import (
     Answer,
     Checked,
+    Ended,
     Event,
     Failed,
     Finished,
     NotSent,
+    ReplyWithdrawn,
     Sending,
     Stopped,
     Token,
+    Withheld,
 )
 from oa_chat.policy import Action
 from oa_chat.printable import printable
+from oa_chat.reply_rules import ReplyMode
 from oa_chat.session import ChatSession
-from oa_chat.wording import left_out, not_sent
+from oa_chat.wording import NOT_JUDGED, left_out, not_sent, withdrawn_words, withheld_words
 
 EXIT_NOT_SENT = 8
-"""The policy asks first, or blocks, and nobody said yes."""
+"""The policy asks first, or blocks, and nobody said yes; or the reply was flagged twice."""
 _INTERRUPTED = 130
 
 
@@ -58,6 +63,9 @@ class _Printer:
         self.result: dict[str, Any] = {}
         self.exit_code = 0
         self.error: OaChatError | None = None
+        withdraws = session.reply_mode in (ReplyMode.STRICT, ReplyMode.BALANCED)
+        self._waits = withdraws and not options.as_json and not is_terminal(sys.stdout)
+        self._waiting: list[str] = []
 
     def follow(self, event: Event) -> None:
         """Print what an event says."""
@@ -72,13 +80,34 @@ class _Printer:
             if event.newly_skipped:
                 _say(left_out(event.newly_skipped))
         elif isinstance(event, Token):
-            if not self._options.as_json:
-                _write(printable(event.text) if is_terminal(sys.stdout) else event.text)
-        else:
+            self._text(event.text)
+        elif isinstance(event, ReplyWithdrawn):
+            self._withdrawn(event)
+        elif isinstance(event, Ended):
             self._end(event)
 
-    def _end(self, event: Event) -> None:
-        if isinstance(event, Finished | Stopped):
+    def _text(self, text: str) -> None:
+        """A terminal shows what comes. A pipe, from which nothing can be withdrawn, waits."""
+        if self._waits:
+            self._waiting.append(text)
+        elif not self._options.as_json:
+            _write(printable(text) if is_terminal(sys.stdout) else text)
+
+    def _withdrawn(self, event: ReplyWithdrawn) -> None:
+        self._waiting.clear()
+        kept = event.withdrawn
+        said = {"text": kept.text, "unshown": kept.unshown}
+        flag = kept.verdicts[-1]
+        self.result.setdefault("withdrawn", []).append(said | reply_fields(flag))
+        if not self._options.as_json:
+            _say("\n" + withdrawn_words(flag, again=event.again))
+            if flag.rule:
+                _say(f"Rule: {printable(flag.rule)}")
+
+    def _end(self, event: Ended) -> None:
+        if self._waiting:
+            _write("".join(self._waiting))
+        if isinstance(event, Finished | Stopped | Withheld):
             self._finish(event)
         elif isinstance(event, NotSent):
             held = event.decision.action is Action.HOLD
@@ -92,23 +121,32 @@ class _Printer:
             self.error = event.error
             self.exit_code = event.error.exit_code
 
-    def _finish(self, event: Finished | Stopped) -> None:
+    def _finish(self, event: Finished | Stopped | Withheld) -> None:
         turn = event.turn
+        said = turn.reply_verdict
         if isinstance(event, Stopped):
             self.exit_code = _INTERRUPTED
+        elif isinstance(event, Withheld):
+            flagged = turn.stop_reason is StopReason.FLAGGED
+            self.exit_code = EXIT_NOT_SENT if flagged else GuardError.exit_code
         self.result.update(
             reply=turn.reply,
             sent=turn.sent,
             stop_reason=turn.stop_reason.value,
+            reply_verdict=reply_fields(said) if said else None,
             timing={**asdict(turn.timing), "tokens_per_second": turn.timing.tokens_per_second},
         )
         if not self._options.as_json:
-            _write("\n")
+            _write("\n" if turn.reply or isinstance(event, Finished) else "")
+        if isinstance(event, Withheld):
+            _say(withheld_words(turn))
+        elif said and not said.readable:
+            _say(f"{NOT_JUDGED} ({printable(said.failure)})")
 
     def print_json(self, text: str) -> None:
         """The one object of ``--json``."""
         head = {"text": text, "model": self._session.chat_name, "guard": self._session.guard_name}
-        body = head | {"verdict": None, "reply": "", "sent": None} | self.result
+        body = head | {"verdict": None, "reply": "", "sent": None, "withdrawn": []} | self.result
         if self.error:
             body["error"] = _told(self.error)
         _write(json.dumps(body, ensure_ascii=not _is_utf8()) + "\n")

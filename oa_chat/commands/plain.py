@@ -18,19 +18,22 @@ from oa_chat.errors import OaChatError
 from oa_chat.events import (
     Answer,
     Checked,
+    Ended,
     Event,
     Failed,
     LoadFailed,
     NotSent,
     Ready,
+    ReplyWithdrawn,
     Sending,
     Stopped,
     Token,
+    Withheld,
 )
 from oa_chat.policy import Action
 from oa_chat.printable import printable
 from oa_chat.session import ChatSession
-from oa_chat.wording import left_out, not_sent
+from oa_chat.wording import NOT_JUDGED, left_out, not_sent, withdrawn_words, withheld_words
 
 _HELP = """\
 Type a message and press Enter. A backslash at the end of a line continues it on the next.
@@ -130,15 +133,30 @@ class PlainChat:
             _write("Reply: ")
         elif isinstance(event, Token):
             _write(printable(event.text))
-        elif isinstance(event, Stopped):
+        elif isinstance(event, ReplyWithdrawn):
+            flag = event.withdrawn.verdicts[-1]
+            _line("\n" + withdrawn_words(flag, again=event.again))
+            if flag.rule:
+                _line(f"Rule: {printable(flag.rule)}")
+        elif isinstance(event, Ended):
+            self._end(event)
+
+    def _end(self, event: Ended) -> None:
+        if isinstance(event, Stopped):
             _line("\nStopped. What came so far is kept.")
         elif isinstance(event, NotSent):
             blocked = event.decision.action is Action.BLOCK
             _line(not_sent(event.decision.action) if blocked else "Not sent.")
         elif isinstance(event, Failed):
             _line(f"\nThat did not work: {printable(str(event.error))}")
+        elif isinstance(event, Withheld):
+            failure = f" ({printable(event.turn.failure)})" if event.turn.failure else ""
+            _line(f"\n{withheld_words(event.turn)}{failure}")
         else:
             _write("\n" if event.turn.reply else "")
+            said = event.turn.reply_verdict
+            if said and not said.readable:
+                _line(f"{NOT_JUDGED} ({printable(said.failure)})")
 
     def _show_verdict(self, event: Checked) -> None:
         if event.verdict.flagged or not event.decision.silent:

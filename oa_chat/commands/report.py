@@ -11,6 +11,11 @@ from oa_chat.wording import ACTIONS, certainty_words, language_words, symbol
 
 
 def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
+    """The fields of a verdict on a message in JSON output, with what was decided."""
+    return reply_fields(verdict) | {"action": decision.action.value, "reason": decision.reason}
+
+
+def reply_fields(verdict: Verdict) -> dict[str, Any]:
     """The fields of a verdict in JSON output. `label` and `severity` are null if unreadable."""
     by_label = None
     if verdict.probabilities is not None:
@@ -22,8 +27,6 @@ def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
         "probabilities": by_label,
         "rule": verdict.rule,
         "categories": list(verdict.categories),
-        "action": decision.action.value,
-        "reason": decision.reason,
         "guard": verdict.guard,
         "language": verdict.language or None,
         "language_known": verdict.language_known,
