@@ -12,11 +12,16 @@ from oa_chat.wording import ACTIONS, certainty_words, language_words, symbol
 
 def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
     """The fields of a verdict on a message in JSON output, with what was decided."""
-    return reply_fields(verdict) | {"action": decision.action.value, "reason": decision.reason}
+    return _fields(verdict, {"action": decision.action.value, "reason": decision.reason})
 
 
 def reply_fields(verdict: Verdict) -> dict[str, Any]:
-    """The fields of a verdict in JSON output. `label` and `severity` are null if unreadable."""
+    """The fields of a verdict on a reply in JSON output."""
+    return _fields(verdict, {})
+
+
+def _fields(verdict: Verdict, decided: dict[str, str]) -> dict[str, Any]:
+    """`label` and `severity` are null if unreadable."""
     by_label = None
     if verdict.probabilities is not None:
         rounded = (round(probability, 4) for probability in verdict.probabilities)
@@ -27,6 +32,7 @@ def reply_fields(verdict: Verdict) -> dict[str, Any]:
         "probabilities": by_label,
         "rule": verdict.rule,
         "categories": list(verdict.categories),
+        **decided,
         "guard": verdict.guard,
         "language": verdict.language or None,
         "language_known": verdict.language_known,
