@@ -102,6 +102,17 @@ def moved(reading: Reading, level: Severity) -> Reading:
     return replace(reading, severity=level, probabilities=row_of(level, chance))
 
 
+def with_explanation(reading: Reading, text: str, *, last: bool = False) -> Reading:
+    """The reading with the model's explanation as its rule, if it is flagged.
+
+    Not where it needs intervention: what a model says about somebody in need is no rule for them,
+    and the rulebook's rules for that are written with care.
+    """
+    if reading.severity in (None, Severity.CASUAL, Severity.INTERVENTION):
+        return reading
+    return replace(reading, rule=explained(text, last=last))
+
+
 def explained(text: str, *, last: bool = False) -> str:
     """A model's explanation as a rule: one line, bounded, without control tokens or tags.
 

@@ -6,20 +6,21 @@ gpt-oss-safeguard). The policy asks for a last line ``SAFE`` or ``VIOLATION cate
 strictly: one final channel, after every other channel was closed; its last line is the verdict and
 no other line begins like one. Thoughts are never shown.
 
-Levels: by the probability of VIOLATION and the category (`grades`). The rule is the model's. It
-needs some hundred tokens and so a GPU, or a longer ``guard.time_limit``.
+Levels: by the probability of VIOLATION and the category (`grades`). The rule is the model's,
+except where a person needs help. It needs some hundred tokens and so a GPU, or a longer
+``guard.time_limit``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
 from oa_chat.engine.protocol import ModelKind, Output, Question
-from oa_chat.guards.answers import NotAVerdict, explained, read_text, two_way
+from oa_chat.guards.answers import NotAVerdict, read_text, two_way, with_explanation
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names
 from oa_chat.guards.taxonomy import CATEGORIES, OTHER
@@ -93,8 +94,7 @@ def _parse(answer: Output) -> Reading:
             raise NotAVerdict("the guard contradicts itself")
         return two_way(answer, False)
     category = match["about"] if match["about"] in CATEGORIES else OTHER
-    reading = two_way(answer, True, [category])
-    return replace(reading, rule=explained(match["why"] or ""))
+    return with_explanation(two_way(answer, True, [category]), match["why"] or "")
 
 
 def _final(text: str) -> str:

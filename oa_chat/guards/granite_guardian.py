@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from oa_chat.conversation import Message
@@ -27,11 +27,11 @@ from oa_chat.engine.gguf_header import GgufHeader
 from oa_chat.engine.protocol import ModelKind, Output, Question
 from oa_chat.guards.answers import (
     NotAVerdict,
-    explained,
     moved,
     read_text,
     thoughts_and_rest,
     two_way,
+    with_explanation,
 )
 from oa_chat.guards.exchange import as_messages
 from oa_chat.guards.family import Identified, RawAnswer, Reading
@@ -129,8 +129,7 @@ def _parse(answer: Output) -> Reading:
     if score is None:
         raise NotAVerdict("the guard's answer is not of Granite Guardian's form")
     harmful = score["said"] == "yes"
-    reading = two_way(answer, harmful)
-    return replace(reading, rule=explained(thoughts, last=True)) if harmful else reading
+    return with_explanation(two_way(answer, harmful), thoughts if harmful else "", last=True)
 
 
 def _yes_no(answer: Output, harmful: bool, unsure: bool) -> Reading:

@@ -17,22 +17,20 @@ from oa_chat.verdict import Verdict
 _ANY = frozenset({"multilingual", "mul", "multi", "all", "und"})
 """What model cards write for many languages; then nothing is ruled out."""
 
-_PUBLISHED: dict[str, tuple[str, ...]] = {
-    # ProsocialDialog, which these models learnt from, is English.
-    "open-assistant": ("en",),
-    "wildguard": ("en",),
-    # English alone, says each model card.
-    "granite-guardian": ("en",),
-    "granite-guardian-think": ("en",),
-    # Of the first of them; the file of version 3 names its nine.
-    "nemoguard": ("en",),
-    # The model card of ToxicityPrompts/PolyGuard-Qwen-Smol.
-    "polyguard": (
-        *("ar", "cs", "de", "en", "es", "fr", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru"),
-        *("sv", "th", "zh"),
-    ),
+_PUBLISHED: dict[str, str] = {
+    "open-assistant": "en",
+    "llama-guard": "de en es fr hi it pt th",
+    "shieldgemma": "en",
+    "granite-guardian": "en",
+    "granite-guardian-think": "en",
+    "wildguard": "en",
+    "polyguard": "ar cs de en es fr hi it ja ko nl pl pt ru sv th zh",
+    "nemoguard": "en",
 }
-"""Family -> languages that its makers name. Families that are trained on many are left out."""
+"""Family -> languages that its makers name (docs/guard-families.md). Families whose makers name
+none, or more than a hundred, are left out."""
+_NEMOTRON = "ar de en es fr hi ja th zh"
+"""NVIDIA's later model of the family "nemoguard", told by its name."""
 
 
 def known_languages(header: GgufHeader, family: str) -> tuple[str, ...]:
@@ -41,7 +39,9 @@ def known_languages(header: GgufHeader, family: str) -> tuple[str, ...]:
     if isinstance(stated, list) and stated:
         codes = [str(one).lower().replace("_", "-").partition("-")[0] for one in stated]
         return () if _ANY & set(codes) else tuple(dict.fromkeys(codes))
-    return _PUBLISHED.get(family, ())
+    if family == "nemoguard" and "nemotron" in header.name.lower():
+        return tuple(_NEMOTRON.split())
+    return tuple(_PUBLISHED.get(family, "").split())
 
 
 def with_language(verdict: Verdict, text: str, known: Collection[str]) -> Verdict:

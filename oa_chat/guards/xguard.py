@@ -3,8 +3,8 @@
 Asked through the file's own template, which holds the policy (template variable ``reason_first``
 off). The first token of the answer is ``sec`` (safe) or one of 28 risks; after it may come
 ``<explanation>...</explanation>`` (README of Alibaba-AAIG/YuFeng-XGuard-Reason). A safe answer is
-ended at its first token; a risk is explained, and what fits of that is the rule. An explanation
-that was cut off does not take back the risk in front of it.
+ended at its first token; a risk is explained, and what fits of that is the rule, except where a
+person needs help. An explanation that was cut off does not take back the risk in front of it.
 
 Levels: by the probability of all risks together and the category (`grades`). If it writes ``sec``
 while they are likelier, the likeliest risk counts. It sees the newest exchange.
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
 from oa_chat.engine.protocol import ModelKind, Output, Question
-from oa_chat.guards.answers import NotAVerdict, by_level, explained, read_text, two_way
+from oa_chat.guards.answers import NotAVerdict, by_level, read_text, two_way, with_explanation
 from oa_chat.guards.exchange import as_messages
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.grades import UNSAFE_FROM
@@ -78,8 +78,7 @@ def _parse(answer: Output) -> Reading:
         code, why = max(zip(answer.probabilities[1:], _RISKS, strict=True))[1], ""
     categories = () if code == _SAFE else (map_category(_FAMILY, code),)
     summed = Output(answer.text, chances or None, answer.finished)
-    reading = two_way(summed, code != _SAFE, categories)
-    return replace(reading, rule=explained(why) if categories else "")
+    return with_explanation(two_way(summed, code != _SAFE, categories), why if categories else "")
 
 
 def identify(header: GgufHeader) -> Identified | None:

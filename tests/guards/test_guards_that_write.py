@@ -125,9 +125,9 @@ DECIDING = [
     ("polyguard", {" no": 1.0}, {" yes": 3.0, "S": 1.0, "1": 1.0, **END}, Severity.CAUTION, "v"),
     ("nemoguard", {"safe": 1.0}, {"unsafe": 3.0, "Violence": 1.0, '"': 1.5}, Severity.CAUTION, "v"),
     ("granite-guardian", {" no": 1.0}, {" yes": 3.0}, Severity.CAUTION, ()),
-    ("xguard", {"sec": 1.0}, {"mh": 3.0}, Severity.INTERVENTION, "s"),
+    ("xguard", {"sec": 1.0}, {"dw": 3.0}, Severity.CAUTION, "w"),
 ]
-ABOUT = {"v": ("violence",), "s": ("self_harm",)}
+ABOUT = {"v": ("violence",), "w": ("weapons",)}
 
 
 @pytest.mark.parametrize(
