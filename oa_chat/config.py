@@ -24,6 +24,8 @@ from oa_chat.verdict import Severity
 APP = "oa-chat"
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Layers = Annotated[int, msgspec.Meta(ge=-1)]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Device = Literal["auto", "cpu", "gpu"]
 LevelAction = Literal["pass", "nudge", "confirm", "block"]
 LevelName = Literal[
     "possibly_needs_caution", "probably_needs_caution", "needs_caution", "needs_intervention"
@@ -44,6 +46,8 @@ class ChatSettings(_Section, frozen=True):
     """Tokens; 0 is what the model was trained with, up to 8,192."""
     gpu_layers: _Layers = -1
     """-1 is as many as fit."""
+    device: Device = "auto"
+    """"cpu" and "gpu" force; "auto" goes by what fits."""
     threads: _Count = 0
     """0 chooses by the model's size."""
 
@@ -55,13 +59,27 @@ class GuardSettings(_Section, frozen=True):
     """"embedded", "none", or the path of a GGUF file."""
     family: str = ""
     """Empty detects it from the file."""
+    second: str = ""
+    """A second guard, named like `model`, for what `when` says; empty or "none" is none."""
+    second_family: str = ""
+    when: Literal["unsure", "flagged", "always"] = "unsure"
+    """What the second guard reads: see `oa_chat.guards.stages`."""
+    unsure_between: tuple[_Share, _Share] = (0.1, 0.9)
+    """The first guard is unsure where its probability of "casual" lies in here."""
     rule_author: Literal["rulebook", "writer"] = "rulebook"
     rules: str = ""
     """A file with rules of your own."""
     time_limit: Annotated[float, msgspec.Meta(gt=0)] = 30.0
-    """Seconds that a check may take."""
+    """Seconds that a check may take, for each guard."""
     gpu_layers: _Layers = -1
+    device: Device = "auto"
+    """As for the chat model, for both guards."""
     threads: _Count = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.unsure_between[0] > self.unsure_between[1]:
+            raise ValueError("unsure_between has the larger number first")
 
 
 class LevelSettings(_Section, frozen=True):

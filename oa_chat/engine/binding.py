@@ -95,13 +95,33 @@ class Device:
 def devices() -> list[Device]:
     """All devices of this build of llama.cpp; empty when it cannot say."""
     try:
-        shared = importlib.import_module("llama_cpp._ctypes_extensions")
-        libraries = Path(lib.__file__).parent / "lib"
-        ggml: Any = shared.load_shared_library("ggml", libraries)
-        base: Any = shared.load_shared_library("ggml-base", libraries)
+        ggml, base = _ggml()
         return [_device(base, pointer) for pointer in _device_pointers(ggml)]
     except (OSError, AttributeError, FileNotFoundError):
         return []
+
+
+def backends() -> list[str]:
+    """What this build can compute with, such as "CPU" or "CUDA"; empty when it cannot say."""
+    try:
+        ggml, base = _ggml()
+        ggml.ggml_backend_reg_count.restype = ctypes.c_size_t
+        ggml.ggml_backend_reg_get.argtypes = [ctypes.c_size_t]
+        ggml.ggml_backend_reg_get.restype = ctypes.c_void_p
+        base.ggml_backend_reg_name.argtypes = [ctypes.c_void_p]
+        base.ggml_backend_reg_name.restype = ctypes.c_char_p
+        pointers = [ggml.ggml_backend_reg_get(i) for i in range(ggml.ggml_backend_reg_count())]
+        return [base.ggml_backend_reg_name(it).decode("utf-8", "replace") for it in pointers]
+    except (OSError, AttributeError, FileNotFoundError):
+        return []
+
+
+def _ggml() -> tuple[Any, Any]:
+    """The libraries below llama.cpp: registry and base. They are loaded already."""
+    shared = importlib.import_module("llama_cpp._ctypes_extensions")
+    libraries = Path(lib.__file__).parent / "lib"
+    load = shared.load_shared_library
+    return load("ggml", libraries), load("ggml-base", libraries)
 
 
 def _device_pointers(ggml: Any) -> list[int]:

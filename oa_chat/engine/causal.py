@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oa_chat.conversation import Message
-from oa_chat.engine.fitting import room_for, turns_to_skip, without_turns
+from oa_chat.engine.fitting import (
+    SMALLEST_CONTEXT,
+    room_for,
+    turns_to_skip,
+    wanted_context,
+    without_turns,
+)
 from oa_chat.engine.generation import Generation, Generator
 from oa_chat.engine.gguf_header import GgufHeader, require_kind
 from oa_chat.engine.judging import Judging
@@ -47,12 +53,6 @@ from oa_chat.engine.text_stream import TextStream
 from oa_chat.errors import ContextFull, EngineError
 from oa_chat.prompts import ChatTemplate, Rendered
 
-DEFAULT_CONTEXT = 8192
-"""Without a wish, no more than this: a long context costs memory from the start."""
-STRETCH = 4
-"""A context may be this much longer than what the model was trained with. Beyond that it says
-nothing sensible, and the memory for it takes minutes to be refused."""
-SMALLEST_CONTEXT = 128
 BATCH = 512
 
 
@@ -64,7 +64,7 @@ def load(request: Load, emit: Emit) -> Runner:
     threads = choose_threads(header.size_bytes, request.threads)
 
     def options(model: Model) -> list[ContextOptions]:
-        wanted = _wanted_context(request.context, model.trained_context)
+        wanted = wanted_context(request.context, model.trained_context)
         sizes = [wanted]
         while sizes[-1] > 2 * SMALLEST_CONTEXT:
             sizes.append(sizes[-1] // 2)
@@ -80,13 +80,6 @@ def load(request: Load, emit: Emit) -> Runner:
         context.close()
         model.close()
         raise
-
-
-def _wanted_context(asked: int, trained: int) -> int:
-    if asked > 0:
-        most = STRETCH * max(trained, DEFAULT_CONTEXT)
-        return max(SMALLEST_CONTEXT, min(asked, most))
-    return max(SMALLEST_CONTEXT, min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +111,7 @@ class CausalRunner:
         self._generator = Generator(model, context, self._cache)
         self._template = _template(header, model)
         self._warm_up()
-        wanted = _wanted_context(request.context, model.trained_context)
+        wanted = wanted_context(request.context, model.trained_context)
         self._size = min(context.size, context.options.context)  # llama.cpp rounds up
         self._judging = Judging(
             model, context, self._cache, self._encoder, self._template, self._size

@@ -1,4 +1,4 @@
-"""Which turns of a long conversation still fit into the context: pure, counts come from outside.
+"""How long a context is, and which turns still fit into it: pure, counts come from outside.
 
 Whole turns are dropped from the front; the system message and the newest message stay. When one
 must go, more go with it, so that not every following turn has to be evaluated from the start.
@@ -12,6 +12,12 @@ from dataclasses import dataclass
 from oa_chat.conversation import Message
 from oa_chat.errors import ContextFull
 
+DEFAULT_CONTEXT = 8192
+"""Without a wish, no more than this: a long context costs memory from the start."""
+STRETCH = 4
+"""A context may be this much longer than what the model was trained with. Beyond that it says
+nothing sensible, and the memory for it takes minutes to be refused."""
+SMALLEST_CONTEXT = 128
 SMALLEST_RESERVE = 64
 FILLED_AFTER_DROP = 0.6
 
@@ -34,6 +40,14 @@ class Room:
     def target(self) -> int:
         """The longest prompt right after turns were dropped."""
         return min(self.limit, int(self.context * FILLED_AFTER_DROP))
+
+
+def wanted_context(asked: int, trained: int) -> int:
+    """Tokens of context to ask for; `asked` 0 is no wish, `trained` 0 is unknown."""
+    if asked > 0:
+        most = STRETCH * max(trained, DEFAULT_CONTEXT)
+        return max(SMALLEST_CONTEXT, min(asked, most))
+    return max(SMALLEST_CONTEXT, min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT))
 
 
 def room_for(context: int, max_tokens: int, trained: int = 0) -> Room:

@@ -13,7 +13,15 @@ must not import it.
 
 from __future__ import annotations
 
-from oa_chat.engine.binding import Device, devices, forget_log, lib, recent_log, system_info
+from oa_chat.engine.binding import (
+    Device,
+    backends,
+    devices,
+    forget_log,
+    lib,
+    recent_log,
+    system_info,
+)
 from oa_chat.engine.context import Context, ContextOptions, open_both, open_context
 from oa_chat.engine.cores import choose_threads
 from oa_chat.engine.model import Model, open_model
@@ -23,6 +31,7 @@ __all__ = [
     "ContextOptions",
     "Device",
     "Model",
+    "backends",
     "choose_threads",
     "devices",
     "forget_log",

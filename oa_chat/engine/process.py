@@ -13,7 +13,7 @@ request. Imports no native code.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,8 @@ from oa_chat.errors import EngineError, OaChatError
 
 Stream = AsyncGenerator[Prompted | Progress | Piece | Done, None]
 """Answers of a request that generates; ends with `Done`."""
+Layers = int | Callable[[], Awaitable[int]]
+"""How many layers go to the GPU (-1: all), or who is asked for it when the model is loaded."""
 _Answer = TypeVar("_Answer")
 _LAST = (Loaded, Prefilled, Done, Classified, Embedded, Written)
 
@@ -86,7 +88,7 @@ class Engine:
         kind: ModelKind,
         *,
         context: int = 0,
-        gpu_layers: int = -1,
+        gpu_layers: Layers = -1,
         threads: int = 0,
         limits: Limits = Limits(),
     ) -> None:
@@ -243,6 +245,7 @@ class Engine:
         self.info = None
         if self._child:
             await self._child.kill()
+        layers = self._gpu_layers
         child = self._child = await Child.start(self.path.name)
         if self._closed != closed:
             await child.kill()
@@ -252,7 +255,7 @@ class Engine:
             path=str(self.path),
             kind=self.kind,
             context=self._context,
-            gpu_layers=self._gpu_layers,
+            gpu_layers=layers if isinstance(layers, int) else await layers(),
             threads=self._threads,
         )
         try:

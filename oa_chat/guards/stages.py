@@ -1,7 +1,7 @@
 """Two guards as one: a fast one reads everything, a second one what the settings send to it.
 
-    unsure    the first gave no verdict, is not sure of its level, does not say how sure it is, or
-              does not know the language of the text
+    unsure    the first gave no verdict, is unsure whether the text is casual, does not say how sure
+              it is, or does not know the language of the text
     flagged   the first gave no verdict, or flagged the text
     always    everything
 
@@ -36,8 +36,8 @@ from oa_chat.wording import percent
 
 When = Literal["unsure", "flagged", "always"]
 """What the second guard reads."""
-UNSURE_BELOW = 0.6
-"""Sure is a guard that gives its level at least this probability. See docs/guards.md."""
+UNSURE_BETWEEN = (0.1, 0.9)
+"""Probabilities of "casual" between which a guard is unsure: docs/guards.md has what this asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Staging:
     """When the second guard is asked."""
 
     when: When = "unsure"
-    unsure_below: float = UNSURE_BELOW
-    """A probability; 0 to 1."""
+    unsure_between: tuple[float, float] = UNSURE_BETWEEN
+    """Probabilities, the lower one first; both belong to it."""
 
 
 def asks_second(first: Verdict, staging: Staging) -> tuple[bool, str]:
@@ -59,10 +59,11 @@ def asks_second(first: Verdict, staging: Staging) -> tuple[bool, str]:
         return first.flagged, "the first flagged it" if first.flagged else "the first says casual"
     if not first.language_known:
         return True, "the first does not know the language"
-    if first.certainty is None:
+    if first.probabilities is None:
         return True, "the first does not say how sure it is"
-    unsure = not first.certainty >= staging.unsure_below
-    return unsure, f"the first is {'unsure' if unsure else 'sure'} ({percent(first.certainty)})"
+    casual, (low, high) = first.probabilities[Severity.CASUAL], staging.unsure_between
+    unsure = not (casual < low or casual > high)
+    return unsure, f"the first is {'unsure' if unsure else 'sure'} (casual {percent(casual)})"
 
 
 def combined(
