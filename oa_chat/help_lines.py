@@ -1,8 +1,8 @@
 """Where a person can get help, by country: shown when a message needs intervention.
 
-The lines are data (`help_lines.toml`) with a source and the date of the last review, since a
-number that no longer works is worse than none. Nothing here looks anything up on a network:
-that somebody needs help is nobody else's business.
+The lines are data (`help_lines.toml`), each with a source and a date where somebody has looked, since a
+number that no longer works is worse than none. Nothing here looks anything up on a network: that
+somebody needs help is nobody else's business.
 """
 
 from __future__ import annotations
@@ -32,8 +32,17 @@ class HelpLine:
     url: str
     hours: str
     """Such as "24/7"; empty when not known for sure."""
+    site: str
+    """Where the line speaks for itself: the place to check it again."""
     source: str
-    """The public site that says so."""
+    """The public page where the number was read; empty if nobody has looked."""
+    checked: str
+    """The day of that, such as "2026-11-24"; empty if nobody has looked."""
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the number was found in a public source."""
+        return bool(self.source and self.checked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +106,9 @@ def _line(entry: Mapping[str, Any]) -> HelpLine:
         number=entry.get("number", ""),
         url=entry.get("url", ""),
         hours=entry["hours"],
+        site=entry["site"],
         source=entry["source"],
+        checked=entry["checked"],
     )
 
 

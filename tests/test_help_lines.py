@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oa_chat.commands.help import help_lines
+from oa_chat.config import HelpSettings, Settings
 from oa_chat.help_lines import HelpLines, country_from_locale, lines_for
+from oa_chat.policy import HELP_TOPICS
 
 DATA = tomllib.loads(
     resources.files("oa_chat").joinpath("help_lines.toml").read_text(encoding="utf-8")
@@ -45,14 +48,16 @@ def test_each_country_is_whole(code: str) -> None:
     for line in found.lines:
         assert line.name
         assert line.topic in {"crisis", "abuse", "children"}
-        assert line.source
+        assert line.site
+        assert bool(line.source) is bool(line.checked)
+        assert not line.checked or dt.date.fromisoformat(line.checked) <= found.reviewed
         assert line.number or line.url
         assert re.fullmatch(r"[*\d][\d -]*", line.number) or not line.number
         assert not line.url or line.url.startswith("https://")
 
 
 def test_known_keys_only() -> None:
-    known = {"name", "number", "url", "topic", "hours", "source"}
+    known = {"name", "number", "url", "topic", "hours", "site", "source", "checked"}
     for entry in DATA["country"]:
         assert entry.keys() == {"code", "name", "emergency", "lines"}
         for line in entry["lines"]:
@@ -81,6 +86,23 @@ def test_known_keys_only() -> None:
 )
 def test_well_known_crisis_lines(code: str, number: str) -> None:
     assert number in number_of(lines_for(code), "crisis")
+
+
+def test_every_topic_of_the_policies_has_lines() -> None:
+    topics = {line.topic for code in CODES for line in lines_for(code).lines}
+    assert set(HELP_TOPICS.values()) == topics
+
+
+def test_what_was_confirmed_is_told_from_what_was_not() -> None:
+    germany = lines_for("DE")
+    assert germany.about("crisis")[0].confirmed
+    assert germany.international.confirmed
+    told = help_lines(Settings(help=HelpSettings(country="DE")))
+    assert any("TelefonSeelsorge: 0800 111 0 111" in line for line in told)
+    for line in germany.lines:
+        (shown,) = [text for text in told if text.startswith(line.name)]
+        assert ("not confirmed" in shown) is not line.confirmed
+    assert any(not line.confirmed for code in CODES for line in lines_for(code).lines)
 
 
 def test_the_review_has_a_date() -> None:

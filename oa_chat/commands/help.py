@@ -17,6 +17,6 @@ def help_lines(settings: Settings) -> list[str]:
         lines.append(f"In danger right now: {found.emergency}")
     for line in (*found.lines, found.international):
         reach = ", ".join(part for part in (line.number, line.url) if part)
-        hours = f" ({line.hours})" if line.hours else ""
-        lines.append(f"{line.name}: {reach}{hours}")
+        notes = ", ".join(filter(None, (line.hours, "" if line.confirmed else "not confirmed")))
+        lines.append(f"{line.name}: {reach}" + (f" ({notes})" if notes else ""))
     return lines
