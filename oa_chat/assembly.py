@@ -7,22 +7,27 @@ error at once. Nothing is loaded here.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from oa_chat import catalog
 from oa_chat.config import Settings, config_path, load_settings, override, store_path
 from oa_chat.conversation import Conversation
-from oa_chat.engine.gguf_header import require_kind
+from oa_chat.engine.gguf_header import read_header, require_kind
+from oa_chat.engine.places import Places
+from oa_chat.engine.placing import Wanted, wanted_of
 from oa_chat.engine.process import Engine
 from oa_chat.errors import SettingsError
 from oa_chat.guards.authors import RuleAuthor, RulebookAuthor, WriterAuthor
 from oa_chat.guards.guard import Guard, GuardLimits, LocalGuard
 from oa_chat.guards.registry import identify
+from oa_chat.guards.stages import StagedGuard, Staging
 from oa_chat.policies.applying import filled_in
 from oa_chat.policies.shelf import Shelf
 from oa_chat.policy import Policy
-from oa_chat.reply_rules import SURE_ANYWAY, SURE_OF_REPLIES
+from oa_chat.reply_rules import SURE_ANYWAY, SURE_OF_REPLIES, ReplyRules
 from oa_chat.rulebook import Rulebook
 from oa_chat.session import ChatSession, ChatSetup
 from oa_chat.store import Store
@@ -37,6 +42,7 @@ class Flags:
     model: str | None = None
     guard: str | None = None
     guard_family: str | None = None
+    second_guard: str | None = None
     policy: str | None = None
     context: int | None = None
     gpu_layers: int | None = None
@@ -56,6 +62,7 @@ class Flags:
             ("guard", "gpu_layers", self.gpu_layers, "--gpu-layers"),
             ("guard", "model", self.guard, "--guard"),
             ("guard", "family", self.guard_family, "--guard-family"),
+            ("guard", "second", self.second_guard, "--second-guard"),
         )
         for section, key, value, flag in said:
             if value is not None:
@@ -99,27 +106,79 @@ def build_policy(settings: Settings, shelf: Shelf | None = None) -> Policy:
     return profile.policy.with_overrides(settings.policy.overrides())
 
 
-def build_guard(settings: Settings) -> Guard | None:
-    """The guard of the settings; None if they want none. Raises ModelError and others."""
+def build_guard(settings: Settings, places: Places | None = None) -> Guard | None:
+    """The guard of the settings, or two as one; None if they want none.
+
+    Without `places` the guards are alone on this machine. Raises ModelError and others.
+    """
+    chosen = list(_guards(settings))
+    if not chosen:
+        return None
+    author = build_author(settings)
+    places = places or build_places(settings, chat=False)
+    first, *more = [_local_guard(settings, *one, author, places) for one in chosen]
+    wanted = settings.guard
+    staging = Staging(wanted.when, wanted.unsure_between)
+    return StagedGuard(first, more[0], staging) if more else first
+
+
+def _guards(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Part, name and family of each guard that the settings want. Raises SettingsError."""
     wanted = settings.guard
     if wanted.model == NO_GUARD:
-        return None
-    path = catalog.path_of(wanted.model)
-    found = identify(path, wanted.family)
-    engine = Engine(path, found.family.kind, gpu_layers=wanted.gpu_layers, threads=wanted.threads)
+        return
+    first, second = (wanted.model, wanted.family), (wanted.second, wanted.second_family)
+    yield ("guard", *first)
+    if wanted.second in ("", NO_GUARD):
+        return
+    if first == second:
+        raise SettingsError(
+            f"guard.second is the same guard as guard.model: {wanted.second}.",
+            "Name another one, or leave the second one out.",
+        )
+    yield ("second guard", *second)
+
+
+def _local_guard(
+    settings: Settings, part: str, model: str, family: str, author: RuleAuthor, places: Places
+) -> LocalGuard:
+    path = catalog.path_of(model)
+    found = identify(path, family)
+    wanted = settings.guard
+    layers = partial(places.layers, part, wanted.device, wanted.gpu_layers)
+    engine = Engine(path, found.family.kind, gpu_layers=layers, threads=wanted.threads)
     limits = GuardLimits(check=wanted.time_limit)
-    name = catalog.title_of(wanted.model)
-    author = build_author(settings)
-    return LocalGuard(name, engine, found.family, author, limits, found.languages)
+    return LocalGuard(
+        catalog.title_of(model), engine, found.family, author, limits, found.languages
+    )
+
+
+def build_places(settings: Settings, *, chat: bool = True) -> Places:
+    """Where the models of the settings go; `chat` says whether the chat model runs as well."""
+
+    def models() -> Iterator[Wanted]:
+        said = settings.chat
+        if chat:
+            header = read_header(catalog.path_of(said.model))
+            yield wanted_of("chat", header, said.context, said.device, said.gpu_layers)
+        guard = settings.guard
+        for part, name, _ in _guards(settings):
+            header = read_header(catalog.path_of(name))
+            yield wanted_of(part, header, 0, guard.device, guard.gpu_layers)
+
+    return Places(lambda: list(models()))
 
 
 def _certainty(settings: Settings) -> float:
-    """How sure the guard of the settings has to be of a flag on a reply."""
-    wanted = settings.guard
-    if wanted.model == NO_GUARD:
-        return SURE_ANYWAY
-    family = identify(catalog.path_of(wanted.model), wanted.family).family.name
-    return SURE_OF_REPLIES.get(family, SURE_ANYWAY)
+    """How sure the guard of the settings has to be of a flag on a reply; of two the stricter."""
+    found = [identify(catalog.path_of(name), family) for _, name, family in _guards(settings)]
+    sure = [SURE_OF_REPLIES.get(one.family.name, SURE_ANYWAY) for one in found]
+    return min(sure, default=SURE_ANYWAY)
+
+
+def build_reply_rules(settings: Settings) -> ReplyRules:
+    """How replies are judged, with the certainty that suits the guard."""
+    return settings.replies.rules(_certainty(settings))
 
 
 def build_author(settings: Settings) -> RuleAuthor:
@@ -139,16 +198,18 @@ def build_rulebook(settings: Settings) -> RulebookAuthor:
     return RulebookAuthor(lambda: opened or Rulebook.load())
 
 
-def build_chat(settings: Settings) -> Engine:
+def build_chat(settings: Settings, places: Places | None = None) -> Engine:
     """The chat model of the settings."""
     path = catalog.path_of(settings.chat.model)
     require_kind(path, "causal", "chat model")
+    places = places or build_places(settings)
+    wanted = settings.chat
     return Engine(
         path,
         "causal",
-        context=settings.chat.context,
-        gpu_layers=settings.chat.gpu_layers,
-        threads=settings.chat.threads,
+        context=wanted.context,
+        gpu_layers=partial(places.layers, "chat", wanted.device, wanted.gpu_layers),
+        threads=wanted.threads,
     )
 
 
@@ -158,8 +219,9 @@ def build_session(
     """A session on the stored conversations, with nothing loaded yet."""
     policies = shelf or _shelf()
     policy = build_policy(settings, policies)
-    chat = build_chat(settings)
-    guard = build_guard(settings)
+    places = build_places(settings)
+    chat = build_chat(settings, places)
+    guard = build_guard(settings, places)
     store = Store(store_path)
     conversation: Conversation | None = store.last_conversation() if resume else None
     setup = ChatSetup(
@@ -169,7 +231,7 @@ def build_session(
         store=store,
         policy=policy,
         overrides=settings.policy.overrides(),
-        replies=settings.replies.rules(_certainty(settings)),
+        replies=build_reply_rules(settings),
         policies=policies,
         sampling=settings.sampling,
         system_prompt=settings.chat.system_prompt,

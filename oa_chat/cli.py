@@ -32,6 +32,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--model", metavar="PATH", help='Chat model: a GGUF file, or "starter".'),
     click.option("--guard", metavar="PATH", help='Guard: a GGUF file, "embedded" or "none".'),
     click.option("--guard-family", metavar="NAME", help="How to ask the guard, if not detected."),
+    click.option("--second-guard", metavar="PATH", help="Guard for what the first is unsure of."),
     click.option("--policy", metavar="NAME", help="relaxed, balanced, strict, or one of your own."),
     click.option(
         "--context", type=click.IntRange(min=0), help="Context of the chat model, tokens."
