@@ -1,8 +1,8 @@
 """Where a person can get help, by country: shown when a message needs intervention.
 
-The lines are data (`help_lines.toml`), each with a source and a date where somebody has looked, since a
-number that no longer works is worse than none. Nothing here looks anything up on a network: that
-somebody needs help is nobody else's business.
+The lines are data (`help_lines.toml`), each with a source and a date where somebody has looked,
+since a number that no longer works is worse than none. Nothing here looks anything up on a network:
+that somebody needs help is nobody else's business.
 """
 
 from __future__ import annotations
