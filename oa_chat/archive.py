@@ -25,6 +25,9 @@ LONGEST_TEXT = 10_000_000
 MOST_TURNS = 100_000
 """Turns in one conversation."""
 
+MOST_STAGES = 8
+"""Guards that were asked about one text."""
+
 
 class Archive(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
@@ -76,6 +79,9 @@ def _checked_turn(turn: Turn, place: str) -> Turn:
 
 def _check_verdicts(verdicts: tuple[Verdict, ...], place: str) -> None:
     for number, verdict in enumerate(verdicts):
+        if len(verdict.stages) > MOST_STAGES:
+            where = f"{place}.verdicts[{number}].stages"
+            raise UsageError(f"{where}: more than {MOST_STAGES} guards for one text.")
         shares = verdict.probabilities
         if shares is not None and len(shares) != len(LABELS):
             where = f"{place}.verdicts[{number}].probabilities"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from oa_chat.conversation import StopReason, Turn
 from oa_chat.policy import Action
-from oa_chat.verdict import RuleSource, Verdict
+from oa_chat.printable import printable
+from oa_chat.verdict import RuleSource, Severity, Stage, Verdict
 
 SYMBOLS = ("○", "◔", "◑", "●", "✚")
 """By severity."""
@@ -58,6 +59,32 @@ def certainty_words(verdict: Verdict | None) -> str:
     """The certainty as a percentage, or an empty string."""
     certainty = verdict.certainty if verdict else None
     return "" if certainty is None else percent(certainty)
+
+
+def stage_lines(verdict: Verdict) -> list[str]:
+    """What each of several guards said and what it cost, one printable line each."""
+    lines = [_stage_words(number, stage) for number, stage in enumerate(verdict.stages)]
+    if verdict.contradicted:
+        counts = next((stage.guard for stage in verdict.stages if stage.counts), verdict.guard)
+        lines.append(f"They contradict each other; {_plain(counts)} counts")
+    return lines
+
+
+def _stage_words(number: int, stage: Stage) -> str:
+    name, why = _plain(stage.guard), _plain(stage.why)
+    if not stage.asked:
+        return f"{name}: not asked, {why}"
+    if stage.severity is None:
+        said = f"{UNREAD_SYMBOL} no verdict"
+    else:
+        sure = "" if stage.certainty is None else f" ({percent(stage.certainty)})"
+        said = f"{SYMBOLS[stage.severity]} {Severity(stage.severity).words}{sure}"
+    asked = f"; asked: {why}" if number else ""
+    return f"{name}: {said}, {stage.latency_ms:,.0f} ms{asked}"
+
+
+def _plain(text: str) -> str:
+    return " ".join(printable(text).split())
 
 
 def percent(share: float) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 from oa_chat.policy import Decision
 from oa_chat.printable import printable
-from oa_chat.verdict import LABELS, Verdict
-from oa_chat.wording import ACTIONS, certainty_words, language_words, symbol
+from oa_chat.verdict import LABELS, Stage, Verdict
+from oa_chat.wording import ACTIONS, certainty_words, language_words, stage_lines, symbol
 
 
 def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
@@ -40,11 +40,27 @@ def _fields(verdict: Verdict, decided: dict[str, str]) -> dict[str, Any]:
     }
     if verdict.failure:
         fields["failure"] = verdict.failure
+    if verdict.stages:
+        fields["stages"] = [_stage_fields(stage) for stage in verdict.stages]
     return fields
 
 
+def _stage_fields(stage: Stage) -> dict[str, Any]:
+    """One of several guards: what it said, why it was asked or not, and what it cost."""
+    return {
+        "guard": stage.guard,
+        "asked": stage.asked,
+        "why": stage.why,
+        "label": None if stage.severity is None else stage.severity.label,
+        "certainty": None if stage.certainty is None else round(stage.certainty, 4),
+        "latency_ms": round(stage.latency_ms, 3),
+        "failure": stage.failure,
+        "counts": stage.counts,
+    }
+
+
 def verdict_lines(verdict: Verdict, decision: Decision) -> list[str]:
-    """A verdict in two or three lines, fit for a terminal and for a screen reader."""
+    """A verdict in a few lines, fit for a terminal and for a screen reader."""
     if verdict.severity is None:
         said = f"no verdict: {printable(verdict.failure)}"
     else:
@@ -55,5 +71,6 @@ def verdict_lines(verdict: Verdict, decision: Decision) -> list[str]:
         lines.append(f"Rule: {printable(verdict.rule)}")
     if language := language_words(verdict):
         lines.append(f"Language: {language}")
+    lines += [f"Guard: {line}" for line in stage_lines(verdict)]
     lines.append(f"Action: {ACTIONS[decision.action]} ({printable(decision.reason)})")
     return lines

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from oa_chat.conversation import Conversation, StopReason, Turn, WithdrawnReply
 from oa_chat.printable import printable
 from oa_chat.verdict import Verdict
-from oa_chat.wording import ACTIONS, SOURCES, certainty_words, symbol
+from oa_chat.wording import ACTIONS, SOURCES, certainty_words, stage_lines, symbol
 
 ENDINGS = {
     StopReason.LENGTH: "the reply reached its limit",
@@ -42,7 +42,12 @@ class Facts:
 def facts_of(conversation: Conversation) -> Facts:
     """The head of a conversation."""
     turns = conversation.turns
-    guards = [verdict.guard for turn in turns for verdict in turn.verdicts]
+    verdicts = [verdict for turn in turns for verdict in turn.verdicts]
+    guards = [
+        name
+        for verdict in verdicts
+        for name in [stage.guard for stage in verdict.stages if stage.asked] or [verdict.guard]
+    ]
     return Facts(
         title=one_line(conversation.title) or "Conversation",
         date=one_line(turns[0].created) if turns else "",
@@ -53,7 +58,10 @@ def facts_of(conversation: Conversation) -> Facts:
 
 
 def flag_lines(turn: Turn) -> list[str]:
-    """What the guard said about a message and what was done, if it raised a flag."""
+    """What the guard said about a message and what was done, if it raised a flag.
+
+    Where there were two guards, what each said stands there in any case.
+    """
     lines: list[str] = []
     verdict = turn.verdict
     if verdict is not None and verdict.flagged:
@@ -63,6 +71,8 @@ def flag_lines(turn: Turn) -> list[str]:
             lines.append(f"Rule: {one_line(verdict.rule)}" + (f" ({source})" if source else ""))
         if turn.action is not None:
             lines.append(f"Action: {ACTIONS[turn.action]}")
+    if verdict is not None:
+        lines += [f"Guard: {line}" for line in stage_lines(verdict)]
     if said := turn.reply_verdict:
         lines += _reply_lines(said) if said.flagged else []
     ending = ENDINGS.get(turn.stop_reason)

@@ -12,7 +12,7 @@ from oa_chat.printable import printable
 from oa_chat.ui.texts import RULE, SENT, excerpt
 from oa_chat.ui.wording import SHORT_WORDS, STYLES, flag_line, flag_words, mark
 from oa_chat.verdict import Severity, Verdict
-from oa_chat.wording import SOURCES, SYMBOLS, certainty_words, language_words, percent
+from oa_chat.wording import SOURCES, SYMBOLS, certainty_words, language_words, percent, stage_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +96,13 @@ def rule(verdict: Verdict | None) -> Content:
 
 
 def judged_by(verdict: Verdict | None) -> Content:
-    """Which guard, how fast, and in how many pieces."""
+    """Which guard, how fast, and in how many pieces; of two guards what each said and cost."""
     if verdict is None:
         return Content()
     words = f"{printable(verdict.guard)} · {milliseconds(verdict.latency_ms)}"
     if verdict.windows > 1:
         words += f" · read in {verdict.windows} pieces, the worst counts"
+    words += "".join(f"\n{line}" for line in stage_lines(verdict))
     if about := [name for name in verdict.categories if name != "general"]:
         words += f"\nabout: {printable(', '.join(about).replace('_', ' '))}"
     if language := language_words(verdict):
