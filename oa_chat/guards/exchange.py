@@ -26,9 +26,9 @@ def exchange(messages: Sequence[Message], marks: Sequence[str] = ()) -> tuple[st
     return taken_apart(said, marks), taken_apart(newest.text, marks)
 
 
-def as_messages(messages: Sequence[Message]) -> list[Message]:
+def as_messages(messages: Sequence[Message], marks: Sequence[str] = ()) -> list[Message]:
     """The newest exchange as the messages of a chat template."""
-    said, reply = exchange(messages)
+    said, reply = exchange(messages, marks)
     if reply is None:
         return [Message("user", said)]
     return [Message("user", said), Message("assistant", reply)]

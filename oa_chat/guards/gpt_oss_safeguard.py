@@ -24,6 +24,7 @@ from oa_chat.guards.answers import NotAVerdict, read_text, two_way, with_explana
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names
 from oa_chat.guards.taxonomy import CATEGORIES, OTHER
+from oa_chat.guards.turns import in_turns
 
 _POLICY = f"""\
 # Task
@@ -64,7 +65,8 @@ class GptOssSafeguard:
 
     def prompt(self, messages: Sequence[Message]) -> Question:
         """The policy, and the conversation as one text to judge."""
-        said = [f"{one.role}: {one.text}" for one in messages if one.role != "system"]
+        turns = in_turns(messages, ("user", "assistant"))
+        said = [f"{turn.role}: {turn.text}" for turn in turns if turn.text]
         return Question(
             messages=[Message("system", _POLICY), Message("user", "\n\n".join(said))],
             options={"reasoning_effort": "low"},

@@ -33,7 +33,7 @@ from oa_chat.guards.answers import (
     two_way,
     with_explanation,
 )
-from oa_chat.guards.exchange import as_messages
+from oa_chat.guards.exchange import as_messages, taken_apart
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names, generating, template_has
 from oa_chat.verdict import Severity
@@ -65,6 +65,11 @@ _CRITERIA = (
     " otherwise, return 'no'."
 )
 _THOUGHT_TOKENS = 500
+_MARKS = (
+    *("User Message:", "Assistant Message:", "<start_of_turn>", "<end_of_turn>"),
+    *("<start_of_risk_definition>", "<end_of_risk_definition>", "<guardian>"),
+    *("### Criteria:", "### Scoring Schema:"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +96,17 @@ class GraniteGuardian:
         """The dialect's question about harm in the newest message."""
         if self.dialect == "yes-no":
             return Question(
-                messages=as_messages(messages),
+                messages=as_messages(messages, _MARKS),
                 options={"guardian_config": {"risk_name": "harm"}},
                 choices=["Yes", "No"],
                 grammar=f'root ::= ("Yes" | "No") ({_CONFIDENT})?\n',
                 max_tokens=48,
             )
-        spoken = [message for message in messages if message.role != "system"]
+        spoken = [
+            Message(message.role, taken_apart(message.text, _MARKS))
+            for message in messages
+            if message.role != "system"
+        ]
         options: dict[str, object] = {}
         if self.dialect == "score":
             options = {"guardian_config": {"criteria_id": "harm"}, "think": self.thinks}

@@ -48,7 +48,7 @@ _END = (
     "Do not include anything other than the output JSON in your response.\nOutput JSON:"
 )
 _MARKS = (
-    *("<BEGIN CONVERSATION>", "<END CONVERSATION>"),
+    *("<BEGIN CONVERSATION>", "<END CONVERSATION>", "response: agent:", "Output JSON:"),
     *("<BEGIN UNSAFE CONTENT CATEGORIES>", "<END UNSAFE CONTENT CATEGORIES>"),
 )
 _NAMES = " | ".join(json.dumps(row.name) for row in LISTS[_FAMILY])

@@ -24,7 +24,7 @@ from oa_chat.guards.exchange import ANSWER, exchange
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names
 from oa_chat.guards.taxonomy import LISTS, knows, map_categories
-from oa_chat.guards.wildguard import TASK
+from oa_chat.guards.wildguard import MARKS, TASK
 
 _FAMILY = "polyguard"
 _SYSTEM = (
@@ -61,7 +61,7 @@ class PolyGuard:
 
     def prompt(self, messages: Sequence[Message]) -> Question:
         """The trained prompt about the newest message, or about the newest reply."""
-        said, reply = exchange(messages)
+        said, reply = exchange(messages, (*MARKS, "<END UNSAFE CONTENT CATEGORIES>"))
         content = f"Human user:\n{said}\n\nAI assistant:\n{reply or ''}"
         return Question(
             messages=[Message("system", _SYSTEM), Message("user", content)],

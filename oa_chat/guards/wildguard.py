@@ -31,7 +31,8 @@ TASK = (
     " AI assistant's response is harmful."
 )
 """The trained instruction; PolyGuard's begins with it."""
-_MARKS = ("[INST]", "[/INST]", "<|user|>", "<|assistant|>")
+MARKS = ("Human user:", "AI assistant:", "Harmful request:", "Harmful response:")
+_MARKS = (*MARKS, "[INST]", "[/INST]", "<|user|>", "<|assistant|>")
 _FORM = re.compile(
     r"Harmful request: (?P<request>yes|no)"
     r"(?:\nResponse refusal: (?:yes|no|n/a|N/A)\nHarmful response: (?P<response>yes|no|n/a|N/A))?"

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oa_chat.engine.protocol import Output, Window
+from oa_chat.guards import registry
 from oa_chat.guards.answers import RULE_LENGTH, explained
 from oa_chat.guards.family import GuardFamily
 from oa_chat.guards.gpt_oss_safeguard import GptOssSafeguard
@@ -97,6 +98,12 @@ def test_published_answers_are_read_and_hostile_ones_are_not(
     assert bool(reading.failure) is (reading.severity is None)
     if "row" in row:
         assert reading.probabilities == pytest.approx(row["row"], abs=1e-3)
+
+
+def test_every_family_that_writes_text_is_tested_here() -> None:
+    """ShieldGemma answers several questions: tests/guards/test_causal_guards.py."""
+    others = {"classifier", "open-assistant", "shieldgemma", "granite-guardian-think"}
+    assert set(FAMILIES) == set(SAFE) == set(registry.FAMILIES) - others
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
