@@ -23,6 +23,7 @@ from oa_chat.guards.asking import read_all
 from oa_chat.guards.authors import RuleAuthor
 from oa_chat.guards.family import GuardFamily, Reading
 from oa_chat.guards.languages import with_language
+from oa_chat.guards.taxonomy import OTHER
 from oa_chat.guards.windows import shortened
 from oa_chat.verdict import Severity, Subject, Verdict, unreadable
 
@@ -199,17 +200,23 @@ class LocalGuard:
             return verdict
         decisive = text[slice(*reading.worst)] if reading.worst else text
         if reading.rule:
-            own = reading.categories or self.author.categories(decisive, reading.severity)
-            return replace(verdict, categories=own)
+            found = self.author.categories(decisive, reading.severity)
+            return replace(verdict, categories=_about(reading, found))
         spoken = language.detect(text)
         authored = await self.author.rule(decisive, reading.severity, spoken)
         return replace(
             verdict,
             rule=authored.text,
             rule_source=authored.source,
-            categories=reading.categories or authored.categories,
+            categories=_about(reading, authored.categories),
             latency_ms=latency_ms + _milliseconds(started),
         )
+
+
+def _about(reading: Reading, found: tuple[str, ...]) -> tuple[str, ...]:
+    """What the guard says it is about, if that says anything; else what the rulebook found."""
+    named = tuple(name for name in reading.categories if name != OTHER)
+    return named or found or reading.categories
 
 
 def _milliseconds(started: float) -> float:
