@@ -156,7 +156,7 @@ class Loading:
     """A model is being loaded."""
 
     part: str
-    """"guard" or "chat"."""
+    """"guard", "chat" or "second guard"."""
     done: int
     total: int
 

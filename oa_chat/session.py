@@ -37,6 +37,7 @@ from oa_chat.events import (
     Withheld,
 )
 from oa_chat.guards.guard import Guard
+from oa_chat.guards.stages import StagedGuard
 from oa_chat.imitation import defuse
 from oa_chat.inflight import InFlight, Withdrawn
 from oa_chat.loading import Loadable, load_side_by_side
@@ -169,10 +170,12 @@ class ChatSession:
     # ------------------------------------------------------------ loading
 
     async def load(self) -> AsyncGenerator[LoadEvent, None]:
-        """Load guard and chat model side by side, with progress."""
+        """Load guard and chat model side by side, with progress; a second guard comes later."""
         parts: dict[str, Loadable] = {"chat": self.chat}
         if self.guard:
             parts["guard"] = self.guard
+        if isinstance(self.guard, StagedGuard):
+            parts["second guard"] = self.guard.later
         async with contextlib.aclosing(load_side_by_side(parts)) as events:
             async for event in events:
                 yield event

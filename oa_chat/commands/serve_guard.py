@@ -14,6 +14,7 @@ from oa_chat.errors import UsageError
 
 if TYPE_CHECKING:
     from oa_chat.config import Settings
+    from oa_chat.engine.places import Places
     from oa_chat.policy import Policy
     from oa_chat.serving.app import ServiceSetup
     from oa_chat.serving.door import Entry
@@ -23,6 +24,17 @@ TOKEN_VARIABLE = "OA_CHAT_SERVE_TOKEN"
 KEY_VARIABLE = "OA_CHAT_UPSTREAM_KEY"
 _SHORTEST_TOKEN = 16
 _PORT = 8642
+_SHARED = (
+    "model",
+    "guard",
+    "guard_family",
+    "second_guard",
+    "policy",
+    "context",
+    "gpu_layers",
+    "config",
+)
+"""Options that also stand before the command's name."""
 
 
 @click.command("serve-guard")
@@ -43,6 +55,7 @@ _PORT = 8642
 @click.option("--model", metavar="PATH", help='Chat model: a GGUF file, or "starter".')
 @click.option("--guard", metavar="PATH", help='Guard: a GGUF file, or "embedded".')
 @click.option("--guard-family", metavar="NAME", help="How to ask the guard, if not detected.")
+@click.option("--second-guard", metavar="PATH", help="Guard for what the first is unsure of.")
 @click.option("--policy", metavar="NAME", help="A policy's name, or a policy file.")
 @click.option("--context", type=click.IntRange(min=0), help="Context of the chat model, tokens.")
 @click.option("--gpu-layers", type=click.IntRange(min=-1), help="Layers on the GPU; -1: auto.")
@@ -68,9 +81,8 @@ def serve_guard(
     from oa_chat.assembly import Flags, build_policy
 
     before = context.parent.params if context.parent else {}
-    shared = ("model", "guard", "guard_family", "policy", "context", "gpu_layers", "config")
     chosen: dict[str, Any] = {
-        name: before.get(name) if said[name] is None else said[name] for name in shared
+        name: before.get(name) if said[name] is None else said[name] for name in _SHARED
     }
     if upstream is not None and said["model"] is not None:
         raise UsageError("--model and --upstream exclude each other: who is to reply?")
@@ -98,17 +110,18 @@ def serve_guard(
 
 
 def _setup(settings: Settings, policy: Policy, upstream: str | None, entry: Entry) -> ServiceSetup:
-    from oa_chat.assembly import build_guard, build_reply_rules
+    from oa_chat.assembly import build_guard, build_places, build_reply_rules
     from oa_chat.commands.help import help_lines
     from oa_chat.serving.app import ServiceSetup
     from oa_chat.serving.check_queue import QueueLimits
 
-    guard = build_guard(settings)
+    places = build_places(settings, chat=upstream is None)
+    guard = build_guard(settings, places)
     if guard is None:
         raise UsageError("There is nothing to serve: the guard is none.", "Name a --guard.")
     return ServiceSetup(
         guard=guard,
-        target=_target(settings, upstream),
+        target=_target(settings, upstream, places),
         policy=policy,
         replies=build_reply_rules(settings),
         help_lines=lambda: help_lines(settings),
@@ -117,7 +130,7 @@ def _setup(settings: Settings, policy: Policy, upstream: str | None, entry: Entr
     )
 
 
-def _target(settings: Settings, upstream: str | None) -> ChatTarget:
+def _target(settings: Settings, upstream: str | None, places: Places) -> ChatTarget:
     from oa_chat import catalog
     from oa_chat.assembly import build_chat
     from oa_chat.serving.local_model import LocalModel
@@ -126,7 +139,7 @@ def _target(settings: Settings, upstream: str | None) -> ChatTarget:
     if upstream is not None:
         return Upstream(upstream, os.environ.get(KEY_VARIABLE, ""))
     return LocalModel(
-        build_chat(settings), catalog.title_of(settings.chat.model), settings.sampling
+        build_chat(settings, places), catalog.title_of(settings.chat.model), settings.sampling
     )
 
 

@@ -34,10 +34,21 @@ class HeaderState:
         """Take over what a load event says."""
         self.loads[event.part] = event
 
-    def device(self) -> str:
-        """The device of the chat model, once it is known."""
-        ready = self.loads.get("chat")
+    def device(self, part: str = "chat") -> str:
+        """The device of a part's model, once it is known."""
+        ready = self.loads.get(part)
         return one_line(ready.device, 24) if isinstance(ready, Ready) else ""
+
+    def guard_notes(self) -> str:
+        """Where the guards run, if elsewhere than the chat model; how far the second one is."""
+        notes = [
+            device
+            for part in ("guard", "second guard")
+            if (device := self.device(part)) and device.split()[0] != self.device().split(" ")[0]
+        ]
+        if "second guard" in self.loads and (progress := self.progress("second guard")):
+            notes.append(f"second {progress}")
+        return "".join(f" · {note}" for note in dict.fromkeys(notes))
 
     def progress(self, part: str) -> str:
         """How far a part is loaded, in words; empty when it is ready."""
@@ -77,7 +88,8 @@ def _guard(state: HeaderState, level: int) -> list[Part]:
     if level >= 3 or not state.guard_name:
         return [("guard on", "$quiet")]
     name = one_line(state.guard_name, 32 if level < 2 else 16)
-    return [("" if "guard" in name.lower() else "guard ", "$quiet"), (name, "")]
+    notes = state.guard_notes() if level == 0 else ""
+    return [("" if "guard" in name.lower() else "guard ", "$quiet"), (name, ""), (notes, "$quiet")]
 
 
 def _line(state: HeaderState, level: int, width: int) -> Content:

@@ -18,7 +18,7 @@ _STARTER = (
 
 def load_line(state: HeaderState, part: str) -> Content:
     """How far one model is loaded."""
-    words = "guard" if part == "guard" else "chat model"
+    words = "chat model" if part == "chat" else part
     event = state.loads.get(part)
     progress = state.progress(part)
     if not progress:
@@ -68,6 +68,6 @@ class Welcome(Static):
 
 def failure_words(event: LoadFailed) -> str:
     """A model that could not be loaded, in words."""
-    part = "guard" if event.part == "guard" else "chat model"
+    part = "chat model" if event.part == "chat" else event.part
     hint = f" {one_line(event.error.hint, 400)}" if event.error.hint else ""
     return f"The {part} could not be loaded. {one_line(event.error.message, 400)}{hint}"
