@@ -7,6 +7,7 @@ place. Files are read when they are asked for, so that a change counts from the 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,8 @@ EXAMPLES = ".examples.toml"
 """How the name of a table of examples ends, beside the policy that it is for."""
 
 _MOST_BYTES = 1_000_000
+_NAME = re.compile(r"[\w .+()-]{1,40}")
+"""A file name that can be offered as it is: no control characters, and nothing like markup."""
 
 
 @cache
@@ -52,7 +55,7 @@ class Shelf:
             return []
         files = (path.name for path in found if path.name.endswith(".toml"))
         names = [name.removesuffix(".toml") for name in files if not name.endswith(EXAMPLES)]
-        return [name for name in names if name not in SHIPPED and name.isprintable()]
+        return [name for name in names if name not in SHIPPED and _NAME.fullmatch(name)]
 
     def path_of(self, wanted: str) -> Path:
         """The file of a name, or a path as it was given. Raises SettingsError for neither."""

@@ -31,7 +31,7 @@ from oa_chat.printable import printable
 from oa_chat.ui.draft import Draft
 from oa_chat.ui.guard_text import Report
 from oa_chat.ui.turn_view import TurnView
-from oa_chat.ui.wording import marked, outcome
+from oa_chat.ui.wording import action_words, outcome
 from oa_chat.verdict import Verdict
 from oa_chat.wording import ACTIONS
 
@@ -118,7 +118,7 @@ class Delivery:
         self._verdict = event.verdict
         waits = event.decision.action in (Action.CONFIRM, Action.HOLD)
         action = event.decision.action
-        self._done = "waiting for you" if waits else marked(ACTIONS[action], event.verdict)
+        self._done = "waiting for you" if waits else action_words(action, event.verdict)
         self._why = event.decision.reason if event.verdict.readable else ""
         self._phase = "ask" if waits else "read"
         await self._view.judged(event.verdict, self._done, action)

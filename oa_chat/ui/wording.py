@@ -70,9 +70,11 @@ def worth_a_line(verdict: Verdict, action: Action | None) -> bool:
     return verdict.flagged or action not in (None, Action.PASS) or not verdict.language_known
 
 
-def marked(words: str, verdict: Verdict) -> str:
-    """The words, with a mark for a message that goes although its language is not known."""
-    return words if verdict.language_known else f"{words}, in a language the guard does not know"
+def action_words(action: Action, verdict: Verdict) -> str:
+    """What is done, with a mark for a message that goes although its language is not known."""
+    if action is Action.PASS and not verdict.language_known:
+        return f"{ACTIONS[action]}, in a language the guard does not know"
+    return ACTIONS[action]
 
 
 def outcome(turn: Turn) -> str:
@@ -85,7 +87,7 @@ def outcome(turn: Turn) -> str:
         return "sent with a guideline, after asking you"
     if turn.action is Action.HOLD:
         return "sent unchecked, as you decided"
-    return marked(ACTIONS[turn.action], turn.verdict)
+    return action_words(turn.action, turn.verdict)
 
 
 def flag_line(verdict: Verdict | None, done: str, *, rule: bool = False) -> Content:
