@@ -156,6 +156,16 @@ async def test_a_guard_that_decides_gives_a_verdict(
         assert verdict.rule_source == ("model" if family == "xguard" else "general")
 
 
+async def test_the_rulebook_says_what_a_guard_leaves_open(tmp_path: Path) -> None:
+    """Needs Caution is no subject, so what the rulebook finds is."""
+    alarmed = {"unsafe": 3.0, "Needs Caution": 1.0, '"': 1.5}
+    path = model(tmp_path, "nemoguard", calm={"safe": 1.0}, alarmed=alarmed)
+    ((verdict, _),) = await judged(path, [Message("user", "I kicked my dog!")])
+    assert verdict.severity is Severity.PROBABLY, verdict.raw
+    assert verdict.categories == ("animals",)
+    assert verdict.rule_source == "rulebook"
+
+
 async def test_granite_thinks_only_if_asked(tmp_path: Path) -> None:
     calm, alarmed = {" no": 1.0, "<": 0.9}, {" yes": 3.0, "<": 1.0}
     path = model(tmp_path, "granite-guardian", calm=calm, alarmed=alarmed)
