@@ -36,6 +36,8 @@ from oa_chat.serving.judging import Judgement
 from oa_chat.stopping import StopSwitch
 from oa_chat.verdict import Subject, Verdict
 
+_LONGEST = 500_000
+"""Characters of one reply: it waits in memory for the guard and for the client."""
 _ENDED_FLAGGED = "The reply was withheld: the guard flagged it."
 _ENDED_UNJUDGED = "The reply was withheld: the guard gave no verdict on it. Please try again."
 
@@ -147,13 +149,18 @@ class _AsBackend:
         self, messages: Sequence[Message], sampling: Sampling, skipped: int = 0
     ) -> AsyncGenerator[Prompted | Progress | Piece | Done, None]:
         """The target's reply; sampling and other wishes are in what was asked."""
+        length = 0
+        self.ended = Ended("length")
         async with aclosing(self._target.reply(messages, self._wanted)) as events:
             async for event in events:
-                if isinstance(event, Said):
-                    yield Piece(id=0, text=event.text)
-                else:
+                if isinstance(event, Ended):
                     self.ended = event
-                    yield Done(id=0, stop="complete", tokens=0, prefill_ms=0, decode_ms=0, used=0)
+                    break
+                yield Piece(id=0, text=event.text)
+                length += len(event.text)
+                if length >= _LONGEST:
+                    break
+        yield Done(id=0, stop="complete", tokens=0, prefill_ms=0, decode_ms=0, used=0)
 
     def cancel(self) -> None:
         """Closing the stream ends the work."""

@@ -1,0 +1,322 @@
+"""Clients that send too slowly, too much, or go away; and who may come in at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oa_chat.conversation import Message
+from oa_chat.errors import UsageError
+from oa_chat.policies.shelf import Shelf
+from oa_chat.sampling import Sampling
+from oa_chat.serving import connection, listener, replies
+from oa_chat.serving.app import ServiceSetup
+from oa_chat.serving.asked import Wanted
+from oa_chat.serving.check_queue import QueueLimits
+from oa_chat.serving.door import Entry, is_named
+from oa_chat.serving.forwarding import Ended, Said
+from oa_chat.serving.listener import address_of
+from oa_chat.serving.local_model import LocalModel
+from tests.scripted import ScriptedChat, ScriptedGuard
+from tests.serving.running import serving
+
+ASK = {"messages": [{"role": "user", "content": "hello"}]}
+TOKEN = "a-token-of-enough-characters"
+
+
+class Endless:
+    """Replies for ever; keeps whether it was ended."""
+
+    ready = True
+    waiting = 0
+
+    def __init__(self, piece: str = "word ", pause: float = 0.01) -> None:
+        self.ended = asyncio.Event()
+        self._piece, self._pause = piece, pause
+
+    def named(self, model: str) -> str:
+        return "endless"
+
+    async def load(self) -> None:
+        pass
+
+    async def models(self) -> list[str]:
+        return ["endless"]
+
+    async def reply(
+        self, messages: Sequence[Message], wanted: Wanted
+    ) -> AsyncGenerator[Said | Ended, None]:
+        try:
+            while True:
+                yield Said(self._piece)
+                await asyncio.sleep(self._pause)
+        finally:
+            self.ended.set()
+
+    async def close(self) -> None:
+        pass
+
+
+def setup_of(target: Any = None, guard: ScriptedGuard | None = None, **named: Any) -> ServiceSetup:
+    policy = Shelf().load("balanced").policy
+    return ServiceSetup(guard or ScriptedGuard(), target or Endless(), policy, **named)
+
+
+async def read_to_end(port: int, data: bytes, within: float) -> bytes:
+    """What the server says to some bytes until it hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(data)
+        return await asyncio.wait_for(reader.read(), within)
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+def head(length: int) -> bytes:
+    return (
+        b"POST /v1/moderations HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % length
+    )
+
+
+async def test_a_header_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_HEADER_SECONDS", 0.3)
+    async with serving(setup_of()) as client:
+        port = client.base_url.port
+        assert port
+        slow = [read_to_end(port, data, 3) for data in (b"", b"GET /health HTTP/1.1\r\nHost: x")]
+        assert await asyncio.gather(*slow) == [b"", b""]
+        assert (await client.get("/health")).status_code == 200
+
+
+async def test_a_header_that_comes_byte_by_byte_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_HEADER_SECONDS", 0.3)
+    async with serving(setup_of()) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        started = time.monotonic()
+        for byte in b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 200:
+            if reader.at_eof():
+                break
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.02)
+        assert reader.at_eof()
+        assert time.monotonic() - started < 2
+        writer.close()
+
+
+async def test_a_second_header_on_a_connection_has_its_limit_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "_HEADER_SECONDS", 0.3)
+    async with serving(setup_of()) as client:
+        port = client.base_url.port
+        assert port
+        whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(whole)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.write(whole[:-2])
+        rest = await asyncio.wait_for(reader.read(), 3)
+        writer.close()
+        assert b"HTTP/1.1" not in rest
+
+
+async def test_a_body_that_never_ends_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_BODY_SECONDS", 0.3)
+    async with serving(setup_of()) as client:
+        port = client.base_url.port
+        assert port
+        said = await read_to_end(port, head(100) + b'{"input":', 3)
+        assert said.startswith(b"HTTP/1.1 408")
+        assert b'"too_slow"' in said
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_is_too_large_is_a_413(chunked: bool) -> None:
+    async def parts() -> AsyncGenerator[bytes, None]:
+        for _ in range(40):
+            yield b"x" * 100_000
+
+    async with serving(setup_of()) as client:
+        headers = {"content-type": "application/json"}
+        content: Any = parts() if chunked else b"x" * 4_000_000
+        answer = await client.post("/v1/moderations", content=content, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+        assert (await client.get("/health")).status_code == 200
+
+
+async def test_more_connections_than_allowed_are_closed_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "_CONNECTIONS", 4)
+    async with serving(setup_of()) as client:
+        port = client.base_url.port
+        assert port
+        kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        assert await read_to_end(port, b"", 3) == b""
+        for _, writer in kept:
+            writer.close()
+        await asyncio.sleep(0.1)
+        assert (await client.get("/health")).status_code == 200
+
+
+async def test_a_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(replies, "_LONGEST", 10**12)
+    target = Endless("x" * 200_000, 0.01)
+    async with serving(setup_of(target)) as client:
+        port = client.base_url.port
+        body = json.dumps(ASK | {"stream": True}).encode()
+        data = head(len(body)).replace(b"moderations", b"chat/completions") + body
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
+        writer.write(data)
+        await asyncio.wait_for(target.ended.wait(), 10)
+        writer.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_goes_away_ends_the_reply(stream: bool) -> None:
+    target = Endless()
+    async with serving(setup_of(target)) as client:
+        body = json.dumps(ASK | {"stream": stream}).encode()
+        data = head(len(body)).replace(b"moderations", b"chat/completions") + body
+        _, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.write(data)
+        await asyncio.sleep(0.3)
+        assert not target.ended.is_set()
+        writer.close()
+        await asyncio.wait_for(target.ended.wait(), 3)
+
+
+async def test_a_reply_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "_LONGEST", 50)
+    target = Endless(pause=0.0)
+    async with serving(setup_of(target)) as client:
+        choice = (await client.post("/v1/chat/completions", json=ASK)).json()["choices"][0]
+    assert choice["finish_reason"] == "length"
+    assert choice["message"]["content"] == "word " * 10
+
+
+async def test_who_goes_away_from_the_line_does_not_end_anothers_reply() -> None:
+    chat = ScriptedChat(gate=asyncio.Event())
+    target = LocalModel(chat, "starter", Sampling())
+    async with serving(setup_of(target)) as client:
+        first = asyncio.create_task(client.post("/v1/chat/completions", json=ASK))
+        await asyncio.sleep(0.2)
+        second = asyncio.create_task(client.post("/v1/chat/completions", json=ASK))
+        await asyncio.sleep(0.2)
+        assert (await client.get("/health")).json()["queue"]["replies"] == 2
+        second.cancel()
+        await asyncio.sleep(0.2)
+        assert (await client.get("/health")).json()["queue"]["replies"] == 1
+        assert chat.gate is not None
+        chat.gate.set()
+        answer = (await first).json()
+        assert answer["choices"][0]["message"]["content"] == "Hello there."
+        assert len(chat.seen) == 1
+
+
+async def test_a_full_queue_is_a_429_with_a_time() -> None:
+    guard = ScriptedGuard(gate=asyncio.Event())
+    async with serving(setup_of(guard=guard, limits=QueueLimits(most=4))) as client:
+        asked = [
+            asyncio.create_task(client.post("/v1/moderations", json={"input": "a"}))
+            for _ in range(4)
+        ]
+        await asyncio.sleep(0.3)
+        assert (await client.get("/health")).json()["queue"]["checks"] == 4
+        for path, body in (("/v1/moderations", {"input": "b"}), ("/v1/chat/completions", ASK)):
+            answer = await client.post(path, json=body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (429, "queue_full")
+            assert int(answer.headers["retry-after"]) >= 1
+        assert guard.gate is not None
+        guard.gate.set()
+        assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200] * 4
+
+
+async def test_the_token_is_asked_for_everywhere_but_at_the_health() -> None:
+    async with serving(setup_of(entry=Entry(TOKEN))) as client:
+        assert (await client.get("/health")).status_code == 200
+        wrong = ["", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN[:-1]}"]
+        for value in wrong:
+            headers = {"authorization": value} if value else {}
+            for path in ("/v1/models", "/v1/moderations", "/v1/elsewhere"):
+                answer = await client.get(path, headers=headers)
+                assert answer.status_code == 401
+                assert answer.headers["www-authenticate"] == "Bearer"
+                assert answer.json()["error"]["type"] == "authentication_error"
+        right = {"authorization": f"bearer {TOKEN}"}
+        assert (await client.get("/v1/models", headers=right)).status_code == 200
+
+
+def test_hosts() -> None:
+    hosts = {"127.0.0.1", "localhost", "::1"}
+    for good in ("localhost", "LOCALHOST:80", "127.0.0.1:8642", "[::1]:8642", "[::1]"):
+        assert is_named([good], hosts)
+    bad = ("", "evil.example", "localhost.evil.example", "evil@localhost", "localhost/x", "[::1")
+    assert not any(is_named([name], hosts) for name in bad)
+    assert not is_named([], hosts)
+    assert not is_named(["localhost", "evil.example"], hosts)
+
+
+def test_where_it_listens() -> None:
+    assert address_of("localhost", 0, token=False).host == "127.0.0.1"
+    assert address_of("::1", 0, token=False).loopback
+    assert not address_of("0.0.0.0", 0, token=True).loopback
+    for host in ("0.0.0.0", "::", "192.0.2.1"):
+        with pytest.raises(UsageError, match="needs a token") as refused:
+            address_of(host, 0, token=False)
+        assert "--token-file" in refused.value.hint
+    with pytest.raises(UsageError, match="is not an IP address"):
+        address_of("example.org", 0, token=True)
+
+
+def refused(*arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "oa_chat", "serve-guard", "--port", "0", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert done.returncode in {2, 3, 4}, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_what_cannot_be_served_is_said_at_once(tmp_path: Path) -> None:
+    assert "needs a token" in refused("--host", "0.0.0.0")
+    assert "at least 16" in refused("--host", "0.0.0.0", OA_CHAT_SERVE_TOKEN="short")
+    (tmp_path / "token").write_text("\n", encoding="utf-8")
+    assert "at least 16" in refused("--token-file", str(tmp_path / "token"))
+    assert "cannot be read" in refused("--token-file", str(tmp_path / "nowhere"))
+    assert "base URL" in refused("--upstream", "localhost:8080")
+    assert "exclude each other" in refused("--upstream", "http://localhost/v1", "--model", "x")
+    assert "the guard is none" in refused("--guard", "none")
+    assert "no model file" in refused("--guard", str(tmp_path / "none.gguf"))
+
+
+def test_a_missing_package_is_said_with_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "uvicorn.py").write_text("raise ImportError(name='uvicorn')", encoding="utf-8")
+    said = refused(PYTHONPATH=str(tmp_path))
+    assert "pip install 'oa-chat[serve]'" in said
+    assert "uvicorn" in said
+
+
+def test_a_taken_port_is_said() -> None:
+    with listener.open_socket(address_of("127.0.0.1", 0, token=False)) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert "Choose another --port" in refused("--port", str(port))
