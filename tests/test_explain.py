@@ -116,11 +116,33 @@ def test_a_t5_guard_shows_what_it_wrote() -> None:
 def test_a_guard_that_writes_is_explained_as_well(tmp_path: Path, make: Any) -> None:
     guard = str(make(tmp_path))
     done = check("--guard", guard, "what a hat!")
-    assert "Guard: " in done.stdout
+    assert " read it: family " in done.stdout
     assert "needs" in done.stdout
     found = fields("--guard", guard, "what a hat!")
     assert found["explanation"]["guards"][0]["family"] == make.__name__.replace("_", "-")
     assert found["explanation"]["policies"]["strict"]["action"] != "pass"
+
+
+def test_both_guards_of_a_stack_are_explained(tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    second = qwen3guard(tmp_path).as_posix()
+    config.write_text(f'[guard]\nsecond = "{second}"\nwhen = "flagged"\n')
+    found = fields("--config", str(config), BAD[:-1] + "!")["explanation"]
+    assert [one["family"] for one in found["guards"]] == ["classifier", "qwen3guard"]
+    told = check("--config", str(config), "hello there, how are you?").stdout
+    assert told.count(" read it: family ") == 1
+
+
+def test_windows_of_a_guard_that_writes_are_shown(tmp_path: Path) -> None:
+    text = CALM * 20 + "what a hat! " + CALM * 12
+    found = fields("--guard", str(llama_guard(tmp_path, context=1500)), text)
+    (guard,) = found["explanation"]["guards"]
+    assert len(guard["parts"]) > 2
+    for part in guard["parts"]:
+        flagged = "!" in text[part["start"] : part["end"]]
+        assert (part["label"] != LABELS[0]) == flagged
+    start, end = guard["worst"]
+    assert "!" in text[start:end]
 
 
 def test_a_guard_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def explanation_lines(
 
 def _guard_lines(text: str, one: GuardReading) -> list[str]:
     info, reading, family = one.guard.info, one.reading, one.guard.family
-    lines = [f"Guard: {printable(one.guard.name)}, family {family.name}"]
+    lines = [f"How {printable(one.guard.name)} read it: family {family.name}"]
     if info is not None and info.kind == "classifier":
         below = family.flag_below if isinstance(family, Classifier) else 0.0
         rule = f"flagged if casual has less than {percent(below)}" if below else "likeliest level"
