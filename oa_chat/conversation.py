@@ -42,7 +42,7 @@ class StopReason(StrEnum):
     FLAGGED = "flagged"
     """The guard flagged the reply, and the second try as well: both were withdrawn."""
     UNJUDGED = "unjudged"
-    """The guard gave no verdict, so the rest of the reply was not shown; `Turn.failure` says why."""
+    """The guard gave no verdict: the reply ends before the rest. `Turn.failure` says why."""
     PENDING = "pending"
     """Not ended yet. On disk after a crash: the turn was cut off here."""
 
@@ -126,11 +126,7 @@ class Turn:
         unread = [verdict for verdict in own if not verdict.readable]
         if unread and not (ended and own[-1].readable):
             return unread[-1]
-        return max((verdict for verdict in own if verdict.readable), key=_level)
-
-
-def _level(verdict: Verdict) -> int:
-    return -1 if verdict.severity is None else int(verdict.severity)
+        return max((old for old in own if old.readable), key=lambda old: old.badness)
 
 
 @dataclass(frozen=True, slots=True)

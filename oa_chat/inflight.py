@@ -110,8 +110,8 @@ class InFlight:
 
     def noted(self, verdict: Verdict, *, whole: bool) -> None:
         """Keep a verdict on the reply if it is the worst so far, or on the whole."""
-        levels = [_badness(old) for old in self.turn.verdicts if old.subject == "reply"]
-        if whole or _badness(verdict) > max(levels, default=-1):
+        levels = [old.badness for old in self.turn.verdicts if old.subject == "reply"]
+        if whole or verdict.badness > max(levels, default=-1):
             self.turn = replace(self.turn, verdicts=(*self.turn.verdicts, verdict))
 
     def also(self, rule: str) -> None:
@@ -164,7 +164,3 @@ class InFlight:
             reply_tokens=done.tokens if done else 0,
             decode_ms=done.decode_ms if done else 0.0,
         )
-
-
-def _badness(verdict: Verdict) -> int:
-    return 9 if verdict.severity is None else int(verdict.severity)

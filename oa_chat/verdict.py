@@ -111,6 +111,11 @@ class Verdict:
         return self.severity is None or self.severity > Severity.CASUAL
 
     @property
+    def badness(self) -> int:
+        """For finding the worst of some verdicts: no verdict is worse than any level."""
+        return len(LABELS) if self.severity is None else int(self.severity)
+
+    @property
     def certainty(self) -> float | None:
         """The probability of the level that was given, if the guard says."""
         if self.severity is None or self.probabilities is None:

@@ -26,7 +26,7 @@ from oa_chat.ui.composer import Composer
 from oa_chat.ui.delivery import Delivery
 from oa_chat.ui.draft import Draft
 from oa_chat.ui.guard_panel import GuardLine, GuardPanel
-from oa_chat.ui.guard_text import Report
+from oa_chat.ui.guard_text import Report, report_of
 from oa_chat.ui.header import Header, HeaderState
 from oa_chat.ui.model_loading import idle_report, load_models
 from oa_chat.ui.status import Status, StatusState
@@ -34,7 +34,6 @@ from oa_chat.ui.texts import one_line
 from oa_chat.ui.transcript import Transcript
 from oa_chat.ui.turn_view import TurnView
 from oa_chat.ui.welcome import Welcome
-from oa_chat.ui.wording import outcome
 
 if TYPE_CHECKING:
     from oa_chat.corrections import Correction
@@ -57,6 +56,7 @@ class ChatScreen(Screen[None]):
         Binding("f3", "toggle_panel", "Panel", priority=True),
         Binding("f4,ctrl+o", "toggle_sent", "What was sent", priority=True),
         Binding("f6", "feedback", "Flag is wrong", show=False, priority=True),
+        Binding("f5", "unfold", "Withdrawn", priority=True),
         Binding("ctrl+n", "new_conversation", "New", priority=True),
         Binding("ctrl+y", "copy_reply", "Copy", priority=True),
         Binding("escape", "stop", "Stop"),
@@ -269,7 +269,7 @@ class ChatScreen(Screen[None]):
         newest = place == len(turns) - 1
         sending = self._last_sending if newest else None
         title = "" if newest else f"turn {place + 1:,} of {len(turns):,}"
-        self.show_report(Report(turn.verdict, outcome(turn), sending, title=title))
+        self.show_report(report_of(turn, sending, title))
 
     # ------------------------------------------------------------ actions
 
@@ -287,6 +287,10 @@ class ChatScreen(Screen[None]):
         if self.running:
             self.session.stop()
         self.composer.focus_editor()
+
+    def action_unfold(self) -> None:
+        """Show the newest withdrawn replies, or fold them again."""
+        self.transcript.unfold_withdrawn()
 
     def action_feedback(self) -> None:
         """Say that a flag is wrong."""

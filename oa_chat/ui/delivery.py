@@ -21,17 +21,21 @@ from oa_chat.events import (
     Failed,
     Finished,
     NotSent,
+    ReplyChecked,
+    ReplyHeld,
+    ReplyWithdrawn,
     Saved,
     Sending,
     Stopped,
     Token,
+    Withheld,
 )
 from oa_chat.policy import Action
 from oa_chat.printable import printable
 from oa_chat.ui.draft import Draft
-from oa_chat.ui.guard_text import Report
+from oa_chat.ui.guard_text import Report, reply_verdict
 from oa_chat.ui.turn_view import TurnView
-from oa_chat.ui.wording import action_words, outcome
+from oa_chat.ui.wording import action_words, outcome, reply_outcome
 from oa_chat.verdict import Verdict
 from oa_chat.wording import ACTIONS
 
@@ -39,6 +43,11 @@ if TYPE_CHECKING:
     from oa_chat.ui.chat_screen import ChatScreen
 
 _BACK = "Your text is back in the composer."
+_WAITS = {
+    "ask": "waiting for you",
+    "hold": "the guard is reading the reply",
+    "again": "the guard flagged the reply · asking once more",
+}
 _RECALL = "Up in the composer brings your text back."
 
 
@@ -54,6 +63,8 @@ class Delivery:
         self._sending: Sending | None = None
         self._done = ""
         self._why = ""
+        self._reply: Verdict | None = None
+        self._reply_done = ""
         self._phase = "check"
         self._tokens = 0
         self._began = 0.0
@@ -107,7 +118,9 @@ class Delivery:
                 await self._sent(event)
             case Token(text, tokens):
                 await self._token(text, tokens)
-            case Finished(turn) | Stopped(turn):
+            case ReplyHeld() | ReplyChecked() | ReplyWithdrawn():
+                await self._reading(event)
+            case Finished(turn) | Stopped(turn) | Withheld(turn):
                 await self._end(turn)
             case NotSent(turn):
                 await self._not_sent(turn, event)
@@ -128,7 +141,7 @@ class Delivery:
 
     async def _sent(self, event: Sending) -> None:
         self._sending = event
-        self._phase = "read"
+        self._phase = self._phase if self._phase == "again" else "read"
         if self._verdict is None:
             self._done = "sent unchecked"
         elif self._done == "waiting for you":
@@ -153,9 +166,35 @@ class Delivery:
             status.tokens_per_second = (self._tokens - 1) / spent
         self._screen.refresh_status_soon()
 
+    async def _reading(self, event: ReplyHeld | ReplyChecked | ReplyWithdrawn) -> None:
+        """Show what the guard does about the reply."""
+        if isinstance(event, ReplyHeld):
+            self._phase = "hold"
+            await self._view.hold(self._waiting_for)
+        elif isinstance(event, ReplyChecked):
+            self._reply_checked(event)
+        else:
+            await self._withdrawn(event)
+
+    def _reply_checked(self, event: ReplyChecked) -> None:
+        if self._reply is None or event.verdict.badness >= self._reply.badness:
+            self._reply = event.verdict
+        self._reply_done = "being read"
+        self._report()
+
+    async def _withdrawn(self, event: ReplyWithdrawn) -> None:
+        await self._view.withdraw(event.withdrawn)
+        if event.again:
+            self._reply_done = "withdrawn; the model is asked once more"
+            self._phase, self._tokens, self._began = "again", 0, 0.0
+            await self._view.wait(self._waiting_for)
+            self._report()
+            self._reply = None
+
     async def _end(self, turn: Turn, error: OaChatError | None = None, advice: str = "") -> None:
         self._done = outcome(turn)
         self._verdict = turn.verdict or self._verdict
+        self._reply, self._reply_done = reply_verdict(turn), reply_outcome(turn)
         await self._view.end(turn, error, advice)
         if turn.timing.tokens_per_second:
             self._screen.status.tokens_per_second = turn.timing.tokens_per_second
@@ -227,8 +266,8 @@ class Delivery:
         session = self._screen.session
         parts = [] if session.guard_off else ["guard"]
         loading = [part for part in (*parts, "chat") if self._screen.header.progress(part)]
-        if self._phase == "ask":
-            return "waiting for you"
+        if words := _WAITS.get(self._phase):
+            return words
         if self._phase == "check" and loading:
             part = "the guard" if loading[0] == "guard" else "the chat model"
             return f"saved · waiting for {part} ({self._screen.header.progress(loading[0])})"
@@ -240,8 +279,17 @@ class Delivery:
         self._view.tick()
         off = self._screen.session.guard_off and self._verdict is None
         note = "" if off or self._verdict else "The guard is reading your message."
-        report = Report(self._verdict, self._done, self._sending, note, why=self._why)
-        self._screen.show_report(report)
+        self._screen.show_report(
+            Report(
+                self._verdict,
+                self._done,
+                self._sending,
+                note,
+                why=self._why,
+                reply=self._reply,
+                reply_done=self._reply_done,
+            )
+        )
 
 
 def _decided_words(verdict: Verdict, event: Sending) -> str:

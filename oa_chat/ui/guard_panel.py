@@ -17,6 +17,7 @@ from oa_chat.ui.guard_text import (
     folded,
     headline,
     judged_by,
+    reply_block,
     rule,
     sent_text,
     sent_title,
@@ -36,7 +37,7 @@ class GuardPanel(VerticalScroll, can_focus=False):
     def compose(self) -> ComposeResult:
         """One block for each thing, so that each is updated on its own."""
         yield Static("", id="headline", markup=False)
-        for name in ("bars", "rule", "judged-by", "strip-title", "strip"):
+        for name in ("bars", "rule", "judged-by", "reply-said", "strip-title", "strip"):
             yield Static("", id=name, markup=False)
         with Collapsible(title="What was sent", id="sent"):
             yield Static("", id="sent-text", markup=False)
@@ -71,6 +72,7 @@ class GuardPanel(VerticalScroll, can_focus=False):
         self._put("bars", bars(verdict, columns))
         self._put("rule", rule(verdict))
         self._put("judged-by", judged_by(verdict))
+        self._put("reply-said", reply_block(self._report))
         count = len(self._verdicts)
         turns = "1 turn" if count == 1 else f"{count:,} turns"
         self._put("strip-title", Content(f"This conversation · {turns}") if count else Content())

@@ -6,11 +6,20 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
+from oa_chat.conversation import Turn
 from oa_chat.events import Sending
 from oa_chat.policy import compose_sent
 from oa_chat.printable import printable
-from oa_chat.ui.texts import RULE, SENT, excerpt
-from oa_chat.ui.wording import SHORT_WORDS, STYLES, flag_line, flag_words, mark
+from oa_chat.ui.texts import RULE, SENT, excerpt, one_line
+from oa_chat.ui.wording import (
+    SHORT_WORDS,
+    STYLES,
+    flag_line,
+    flag_words,
+    mark,
+    outcome,
+    reply_outcome,
+)
 from oa_chat.verdict import Severity, Verdict
 from oa_chat.wording import SOURCES, SYMBOLS, certainty_words, language_words, percent, stage_lines
 
@@ -31,6 +40,29 @@ class Report:
     """Which policy decided, and what decided."""
     said: Severity | None = None
     """Which level the user said would have been right."""
+    reply: Verdict | None = None
+    """What the guard says about the reply."""
+    reply_done: str = ""
+    """What was done with the reply, in words."""
+
+
+def report_of(turn: Turn, sending: Sending | None = None, title: str = "") -> Report:
+    """What is known about a turn that has ended."""
+    return Report(
+        turn.verdict,
+        outcome(turn),
+        sending,
+        title=title,
+        reply=reply_verdict(turn),
+        reply_done=reply_outcome(turn),
+    )
+
+
+def reply_verdict(turn: Turn) -> Verdict | None:
+    """The verdict on the reply; on the last try if all of them were withdrawn."""
+    if turn.reply_verdict or turn.reply or not turn.withdrawn:
+        return turn.reply_verdict
+    return turn.withdrawn[-1].verdicts[-1] if turn.withdrawn[-1].verdicts else None
 
 
 def headline(report: Report) -> Content:
@@ -110,6 +142,25 @@ def judged_by(verdict: Verdict | None) -> Content:
     return Content.styled(words, "$quiet")
 
 
+def reply_block(report: Report) -> Content:
+    """What the guard says about the reply: flag, certainty, what was done, the rule."""
+    verdict = report.reply
+    if verdict is None:
+        return Content()
+    symbol, style = mark(verdict)
+    words = Content.assemble((f"{symbol} ", style), (flag_words(verdict), f"{style} bold"))
+    if certainty := certainty_words(verdict):
+        words = Content.assemble(words, (f"  {certainty} certain", "$quiet"))
+    lines = [Content.styled("The reply", "$quiet"), words]
+    if not verdict.readable:
+        lines.append(Content(printable(verdict.failure or "the guard gave no verdict")))
+    if report.reply_done:
+        lines.append(Content.assemble(("→ ", "$quiet"), report.reply_done))
+    if verdict.rule:
+        lines.append(Content.styled(one_line(verdict.rule), "italic"))
+    return Content("\n").join(lines)
+
+
 def milliseconds(time: float) -> str:
     """A short time in words."""
     return f"{time:,.0f} ms" if time < 10_000 else f"{time / 1000:,.0f} s"
@@ -164,4 +215,16 @@ def folded(report: Report) -> Content:
         failure = verdict.failure or "the guard gave no verdict"
         return Content.assemble(flag_line(verdict, ""), (f" · {printable(failure)}", "$quiet"))
     title = f"{report.title}: " if report.title else ""
-    return Content.assemble((title, "$accent"), flag_line(verdict, report.done, rule=True))
+    line = flag_line(verdict, report.done)
+    rule_words = f" · {one_line(verdict.rule)}" if verdict and verdict.rule else ""
+    reply = _short_reply(report.reply)
+    return Content.assemble((title, "$accent"), line, *reply, (rule_words, "$foreground"))
+
+
+def _short_reply(verdict: Verdict | None) -> list[tuple[str, str]]:
+    """The flag of the reply in as few cells as can be: a plain one is its symbol alone."""
+    if verdict is None:
+        return []
+    symbol, style = mark(verdict)
+    words = f"{symbol} {flag_words(verdict)}" if verdict.flagged else symbol
+    return [(" · reply ", "$quiet"), (words, style)]

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from oa_chat.events import LoadEvent, LoadFailed, Ready
 from oa_chat.printable import printable
-from oa_chat.ui.guard_text import Report
+from oa_chat.ui.guard_text import Report, report_of
 from oa_chat.ui.welcome import failure_words
-from oa_chat.ui.wording import outcome
 
 if TYPE_CHECKING:
     from oa_chat.ui.chat_screen import ChatScreen
@@ -40,7 +39,7 @@ def idle_report(chat: ChatScreen) -> Report:
     """What is said about the guard while no message is on its way."""
     turns = chat.session.conversation.turns
     if turns:
-        return Report(turns[-1].verdict, outcome(turns[-1]))
+        return report_of(turns[-1])
     if chat.session.guard_off:
         return Report(note="The guard is off: messages are sent as typed.")
     progress = chat.header.progress("guard")

@@ -85,8 +85,9 @@ class ReplyStream:
             await self._news.wait()
             self._news.clear()
             began = time.perf_counter()
-            if text := "".join(self._pieces):
-                self._pieces.clear()
+            text = "".join(self._pieces)
+            self._pieces.clear()
+            if text:
                 await self._reply.append(printable(text))
             if not self._end.is_set():
                 await self._drawn()

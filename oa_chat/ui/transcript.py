@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from oa_chat.conversation import Turn
 from oa_chat.ui.turn_view import OldTurn, TurnView
+from oa_chat.ui.withdrawn import WithdrawnView
 
 LIVE_TURNS = 8
 """Turns with live Markdown: 16 messages."""
@@ -104,6 +105,17 @@ class Transcript(VerticalScroll, can_focus=False):
             self.scroll_to(y=first.virtual_region.y - above, animate=False)
 
         self.call_after_refresh(self.call_after_refresh, keep_place)  # once they have a height
+
+    def unfold_withdrawn(self) -> None:
+        """Unfold the withdrawn replies of the newest turn that has some, or fold them."""
+        for turn in reversed(list(self.query(TurnView))):
+            if found := list(turn.query(WithdrawnView)):
+                unfold = not all(view.unfolded for view in found)
+                for view in found:
+                    if view.unfolded is not unfold:
+                        view.toggle()
+                self.call_after_refresh(self.scroll_to_widget, found[0], animate=False)
+                return
 
     def page(self, step: int) -> None:
         """Scroll by a page; a page up at the top shows more."""

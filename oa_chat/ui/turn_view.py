@@ -11,12 +11,13 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from oa_chat.conversation import Turn
+from oa_chat.conversation import StopReason, Turn, WithdrawnReply
 from oa_chat.errors import OaChatError
 from oa_chat.policy import Action
 from oa_chat.printable import printable
 from oa_chat.ui.texts import REPLY, excerpt
-from oa_chat.ui.wording import ending, flag_line, outcome, worth_a_line
+from oa_chat.ui.withdrawn import WithdrawnView
+from oa_chat.ui.wording import ending, flag_line, outcome, withdrawn_line, worth_a_line
 from oa_chat.ui.working import Working
 from oa_chat.verdict import Verdict
 
@@ -44,6 +45,7 @@ class TurnView(Vertical):
         """What a stored turn has; a new one has the message only."""
         yield Static(Content(excerpt(self.turn.user)), classes="message")
         yield from _flag_notes(self.turn)
+        yield from map(WithdrawnView, self.turn.withdrawn)
         if self.turn.reply:
             from oa_chat.ui.reply import Reply
 
@@ -97,6 +99,18 @@ class TurnView(Vertical):
             self._stream = ReplyStream(reply)
         self._stream.write(piece)
 
+    async def hold(self, words: Callable[[], str]) -> None:
+        """Show quietly that there is text which the guard reads first."""
+        if not self.query(Working):
+            await self.wait(words)
+
+    async def withdraw(self, withdrawn: WithdrawnReply) -> None:
+        """Fold what was shown of the reply into a line."""
+        await self.quiet()
+        with self.app.batch_update():
+            await self.query("Reply").remove()
+            await self.mount(WithdrawnView(withdrawn))
+
     async def end(self, turn: Turn, error: OaChatError | None = None, advice: str = "") -> None:
         """Show how the turn ended."""
         self.turn = turn
@@ -121,12 +135,15 @@ def _flag_notes(turn: Turn) -> list[Static]:
 
 
 def _end_notes(turn: Turn, error: OaChatError | None = None, advice: str = "") -> list[Static]:
-    """Notes below the reply: what the guard said about it, and an end that was no plain end."""
+    """Notes below the reply: that it was not judged, and an end that was no plain end.
+
+    A flag on a reply that stays is for the panel: most are mild, and some are wrong.
+    """
     notes: list[Static] = []
-    for verdict in turn.verdicts:
-        if verdict.subject == "reply" and verdict.flagged:
-            line = Content.assemble(("the reply: ", "$quiet"), flag_line(verdict, "", rule=True))
-            notes.append(Static(line, classes="flag"))
+    said = turn.reply_verdict
+    if said and not said.readable and turn.stop_reason is not StopReason.UNJUDGED:
+        line = Content.assemble(("the reply: ", "$quiet"), flag_line(said, "shown, not judged"))
+        notes.append(Static(line, classes="flag"))
     classes = "ending" if turn.reply else "ending alone"
     if error is not None:
         parts = [(f"✗ {printable(error.message)}", "$error")]
@@ -150,6 +167,8 @@ class OldTurn(Static):
         ]
         if turn.verdict and worth_a_line(turn.verdict, turn.action):
             parts += [("\n", ""), flag_line(turn.verdict, outcome(turn))]
+        for kept in turn.withdrawn:
+            parts += [("\n", ""), withdrawn_line(kept)]
         if turn.reply:
             parts += [("\n\n", ""), (excerpt(turn.reply, REPLY), "$foreground 80%")]
         words, style = ending(turn)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from oa_chat.conversation import StopReason, Turn
+from oa_chat.conversation import StopReason, Turn, WithdrawnReply
 from oa_chat.policy import Action
 from oa_chat.ui.texts import one_line
 from oa_chat.verdict import Severity, Verdict
@@ -90,6 +90,27 @@ def outcome(turn: Turn) -> str:
     return action_words(turn.action, turn.verdict)
 
 
+def reply_outcome(turn: Turn) -> str:
+    """What was done with the reply, in plain words; empty if it was not judged by any rule."""
+    said = turn.reply_verdict
+    if turn.stop_reason is StopReason.FLAGGED:
+        return "both tries withdrawn"
+    if turn.stop_reason is StopReason.UNJUDGED:
+        return "ends where there was no verdict"
+    if said is None:
+        return ""
+    shown = "second try shown" if turn.withdrawn else "shown"
+    if not said.readable:
+        return f"{shown}, not judged"
+    return f"{shown}, flag noted" if said.flagged else shown
+
+
+def withdrawn_line(withdrawn: WithdrawnReply) -> Content:
+    """A withdrawn reply on one line."""
+    flag = withdrawn.verdicts[-1] if withdrawn.verdicts else None
+    return Content.assemble(("withdrawn reply · ", "$quiet"), flag_line(flag, ""))
+
+
 def flag_line(verdict: Verdict | None, done: str, *, rule: bool = False) -> Content:
     """The verdict on one line: symbol, words, certainty, what was done, and maybe the rule."""
     symbol, style = mark(verdict)
@@ -106,24 +127,32 @@ def flag_line(verdict: Verdict | None, done: str, *, rule: bool = False) -> Cont
     return Content.assemble(*parts)
 
 
+_ENDINGS = {
+    StopReason.LENGTH: ("■ cut off at the length limit · ask to go on", "$quiet"),
+    StopReason.WITHDRAWN: ("■ taken back · not sent", "$quiet"),
+    StopReason.BLOCKED: ("■ not sent: this policy does not send such a message", "$warning"),
+    StopReason.FLAGGED: (
+        "■ no reply: the guard flagged the second try as well · word your message differently",
+        "$warning",
+    ),
+    StopReason.PENDING: ("■ cut off here: the program ended before the reply did", "$quiet"),
+}
+
+
 def ending(turn: Turn) -> tuple[str, str]:
     """A note below a reply that did not simply finish, and its style; or two empty strings."""
     match turn.stop_reason:
         case StopReason.STOPPED:
             kept = "the reply so far is kept" if turn.reply else "no reply yet"
             return f"■ stopped · {kept}", "$quiet"
-        case StopReason.LENGTH:
-            return "■ cut off at the length limit · ask to go on", "$quiet"
-        case StopReason.WITHDRAWN:
-            return "■ taken back · not sent", "$quiet"
-        case StopReason.BLOCKED:
-            return "■ not sent: this policy does not send such a message", "$warning"
+        case StopReason.UNJUDGED:
+            why = one_line(turn.failure or "it failed", 200)
+            words = f"■ the reply ends here, the guard gave no verdict on the rest: {why}"
+            return f"{words}\nSend it again, or switch the guard off with Ctrl+P.", "$warning"
         case StopReason.FAILED:
             return f"✗ {one_line(turn.failure or 'something went wrong', 400)}", "$error"
-        case StopReason.PENDING:
-            return "■ cut off here: the program ended before the reply did", "$quiet"
-        case _:
-            return "", ""
+        case reason:
+            return _ENDINGS.get(reason, ("", ""))
 
 
 def strip(verdicts: Sequence[Verdict | None], columns: int) -> Content:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from oa_chat.conversation import Conversation, StopReason, Timing, Turn
+from oa_chat.conversation import Conversation, StopReason, Timing, Turn, WithdrawnReply
 from oa_chat.corrections import Correction
 from oa_chat.errors import OaChatError
 from oa_chat.events import (
@@ -25,13 +25,18 @@ from oa_chat.events import (
     Loading,
     NotSent,
     Ready,
+    ReplyChecked,
+    ReplyHeld,
+    ReplyWithdrawn,
     Saved,
     Sending,
     Stopped,
     Token,
+    Withheld,
 )
 from oa_chat.policies.shelf import Shelf, shipped
 from oa_chat.policy import Action, Policy, compose_sent, decide, decide_message, defuse
+from oa_chat.reply_rules import ReplyAction
 from oa_chat.verdict import RuleSource, Severity, Verdict, unreadable
 
 SHELF = Shelf()
@@ -86,6 +91,12 @@ class Script:
     gate: asyncio.Event | None = None
     """If set, the reply waits for it before its last piece."""
     reply_verdict: Verdict | None = None
+    withdrawn: Sequence[WithdrawnReply] = ()
+    """Tries at the reply that come first and are taken back."""
+    held: bool = False
+    """The last piece waits for the guard."""
+    withheld: StopReason | None = None
+    """How the guard ends the reply, if it does."""
 
 
 class StandIn:
@@ -226,8 +237,21 @@ class StandIn:
         seen = f"<|im_start|>user\n{sent}<|im_end|>\n<|im_start|>assistant\n"
         rule = sent.rpartition("[Guideline: ")[2][:-1] if sent != defuse(turn.user) else ""
         yield Sending(sent, rule, seen, 412, 371, 4096, script.skipped, script.skipped)
+        for number, kept in enumerate(script.withdrawn, 1):
+            yield Token(kept.text)
+            yield ReplyChecked(kept.verdicts[-1], ReplyAction.WITHDRAW)
+            turn = self._keep(replace(turn, withdrawn=(*turn.withdrawn, kept)))
+            last = script.withheld is StopReason.FLAGGED and number == len(script.withdrawn)
+            yield ReplyWithdrawn(kept, again=not last)
+            if last:
+                yield Withheld(self._end(turn, StopReason.FLAGGED), kept.verdicts[-1])
+                return
+            rule = kept.verdicts[-1].rule
+            yield Sending(compose_sent(turn.user, rule), rule, seen, 420, 400, 4096, 0, 0)
         reply = ""
         for number, piece in enumerate(script.pieces, 1):
+            if script.held and number == len(script.pieces):
+                yield ReplyHeld()
             if script.gate and number == len(script.pieces):
                 await self._gate_or_stop(script.gate)
             if self.stopped.is_set():
@@ -242,6 +266,13 @@ class StandIn:
             return
         if script.reply_verdict:
             turn = replace(turn, verdicts=(*turn.verdicts, script.reply_verdict))
+            action = ReplyAction.NOTE if script.reply_verdict.flagged else ReplyAction.PASS
+            yield ReplyChecked(script.reply_verdict, action, whole=True)
+        if script.withheld and script.reply_verdict:
+            why = script.reply_verdict.failure
+            ended = self._end(turn, script.withheld, reply=reply, failure=why)
+            yield Withheld(ended, script.reply_verdict)
+            return
         yield Finished(self._end(turn, StopReason.COMPLETE, reply=reply))
 
     async def _gate_or_stop(self, gate: asyncio.Event) -> None:

@@ -263,7 +263,8 @@ async def test_a_flag_on_the_reply_is_shown() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await started(pilot, app)
         await say(pilot, app, "hello")
-        assert "the reply: ● needs caution" in shown(app)
+        assert "The reply" in shown(app)
+        assert "→ shown, flag noted" in shown(app)
 
 
 async def test_resizing_while_streaming_folds_the_panel() -> None:
