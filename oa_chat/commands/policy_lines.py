@@ -71,6 +71,7 @@ def _other_lines(profile: Profile) -> list[str]:
     file = profile.file
     named = (
         ("guard", file.guard.judge),
+        ("second guard", f"{file.guard.second}, when {file.guard.when}" * bool(file.guard.second)),
         ("model", file.persona.model),
         ("system prompt", " ".join(file.persona.system_prompt.split())[:200]),
         ("replies", file.replies.mode),
@@ -100,7 +101,7 @@ def policy_fields(profile: Profile, policy: Policy) -> dict[str, Any]:
             "known": policy.languages.known or "from guard",
             "unknown": _unknown_word(policy),
         },
-        "guard": profile.file.guard.judge,
+        "guard": {"judge": profile.file.guard.judge, "second": profile.file.guard.second},
         "replies": profile.file.replies.mode,
     }
 

@@ -44,10 +44,13 @@ def _chat(said: ChatSettings, profile: Profile) -> ChatSettings:
 
 
 def _guard(said: GuardSettings, profile: Profile) -> GuardSettings:
-    judge = profile.file.guard.judge
-    if not judge or said.model != _GUARD.model:
-        return said
-    return msgspec.structs.replace(said, model=model_beside(profile, judge))
+    choice = profile.file.guard
+    if choice.judge and said.model == _GUARD.model:
+        said = msgspec.structs.replace(said, model=model_beside(profile, choice.judge))
+    if choice.second and said.second == _GUARD.second:
+        second = model_beside(profile, choice.second)
+        said = msgspec.structs.replace(said, second=second, when=choice.when)
+    return said
 
 
 def _sampling(said: Sampling, persona: Sampling) -> Sampling:

@@ -125,12 +125,13 @@ def _phrases(profile: Profile) -> Iterator[Finding]:
 
 
 def _guard(profile: Profile) -> Iterator[Finding]:
-    judge = profile.file.guard.judge
-    if judge:
+    named = (("judge", profile.file.guard.judge), ("second", profile.file.guard.second))
+    for key, guard in named:
         try:
-            identify(catalog.path_of(model_beside(profile, judge)))
+            if guard:
+                identify(catalog.path_of(model_beside(profile, guard)))
         except OaChatError as error:
-            yield _error(profile, f"{error.message} {error.hint}".strip(), "guard", "judge")
+            yield _error(profile, f"{error.message} {error.hint}".strip(), "guard", key)
 
 
 def _persona(profile: Profile) -> Iterator[Finding]:

@@ -90,6 +90,9 @@ class GuardChoice(_Table, frozen=True):
     """`[guard]`: who judges, where the user's settings do not say."""
 
     judge: str = ""
+    second: str = ""
+    """A second guard for what `when` says."""
+    when: Literal["unsure", "flagged", "always"] = "unsure"
 
 
 class ReplyTable(_Table, frozen=True):

@@ -69,7 +69,8 @@ def test_help_without_lines_and_a_rule_that_is_never_sent() -> None:
 
 
 def test_a_guard_that_is_missing_or_none(tmp_path: Path) -> None:
-    (missing,) = found('\n[guard]\njudge = "nowhere.gguf"\n', folder=tmp_path)
+    (missing,) = found('\n[guard]\nsecond = "nowhere.gguf"\n', folder=tmp_path)
+    assert "guard.second" in missing.where
     assert missing.grade == "error"
     assert str(tmp_path / "nowhere.gguf") in missing.message
     starter = embedded_path(STARTER)

@@ -89,6 +89,8 @@ top_k = 5
 
 [guard]
 judge = "judge.gguf"
+second = "embedded"
+when = "flagged"
 """
 )
 
@@ -99,6 +101,7 @@ def test_a_persona_fills_in_what_the_settings_leave(tmp_path: Path) -> None:
     assert settings.chat.system_prompt == "You teach."
     assert settings.chat.model == str(tmp_path / "teacher.gguf")
     assert settings.guard.model == str(tmp_path / "judge.gguf")
+    assert (settings.guard.second, settings.guard.when) == ("embedded", "flagged")
     assert settings.sampling.temperature == 0.2
     assert settings.sampling.top_k == 40
 
