@@ -155,18 +155,20 @@ def _local_guard(
 
 def build_places(settings: Settings, *, chat: bool = True) -> Places:
     """Where the models of the settings go; `chat` says whether the chat model runs as well."""
+    return Places(lambda: wanted_models(settings, chat=chat))
 
-    def models() -> Iterator[Wanted]:
-        said = settings.chat
-        if chat:
-            header = read_header(catalog.path_of(said.model))
-            yield wanted_of("chat", header, said.context, said.device, said.gpu_layers)
-        guard = settings.guard
-        for part, name, _ in _guards(settings):
-            header = read_header(catalog.path_of(name))
-            yield wanted_of(part, header, 0, guard.device, guard.gpu_layers)
 
-    return Places(lambda: list(models()))
+def wanted_models(settings: Settings, *, chat: bool = True) -> list[Wanted]:
+    """The models of the settings in the order in which they choose a place. Reads headers."""
+    models = []
+    said, guard = settings.chat, settings.guard
+    if chat:
+        header = read_header(catalog.path_of(said.model))
+        models.append(wanted_of("chat", header, said.context, said.device, said.gpu_layers))
+    for part, name, _ in _guards(settings):
+        header = read_header(catalog.path_of(name))
+        models.append(wanted_of(part, header, 0, guard.device, guard.gpu_layers))
+    return models
 
 
 def _certainty(settings: Settings) -> float:

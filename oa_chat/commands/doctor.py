@@ -6,7 +6,6 @@ a line that says what to do.
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 import json
 import platform
@@ -18,18 +17,19 @@ from typing import Any
 import msgspec
 
 from oa_chat import __version__, catalog
-from oa_chat.assembly import Flags, build_chat, build_guard
+from oa_chat.assembly import Flags, build_chat, build_guard, wanted_models
 from oa_chat.config import Settings, config_path
 from oa_chat.conversation import Message
-from oa_chat.engine.command import command, environment
+from oa_chat.engine.places import Places
+from oa_chat.engine.placing import NO_GPU, Placement, Wanted
 from oa_chat.engine.protocol import ModelInfo
-from oa_chat.engine.survey import Survey
-from oa_chat.errors import OaChatError
+from oa_chat.engine.survey import Survey, look_around
+from oa_chat.errors import EngineError, OaChatError
 from oa_chat.guards.guard import Guard
+from oa_chat.guards.stages import StagedGuard
 from oa_chat.printable import printable
 from oa_chat.store import Store
 
-_SURVEY_SECONDS = 60
 _PACKAGES = ("llama-cpp-python", "ctransformers", "textual", "praw", "rich", "platformdirs")
 _PROBE = "Hello, how are you?"
 _MEBIBYTE = 1024**2
@@ -58,10 +58,11 @@ async def examine(flags: Flags, *, as_json: bool) -> int:
         problems.append(error.exit_code)
         findings.append(_problem("settings", error))
     findings += _paths(flags)
-    findings += await _devices(settings)
-    for part, look in (("chat", _look_at_chat), ("guard", _look_at_guard)):
+    places = _Places(settings)
+    findings += await _devices(places)
+    for part, look in (("chat", _look_at_chat), ("guard", _look_at_guards)):
         try:
-            findings.append(await look(settings))
+            findings += await look(settings, places)
         except OaChatError as error:
             problems.append(error.exit_code)
             findings.append(_problem(part, error))
@@ -102,114 +103,161 @@ def _paths(flags: Flags) -> list[Finding]:
     ]
 
 
-async def _devices(settings: Settings) -> list[Finding]:
-    """The devices that llama.cpp sees, and which of them would be used."""
-    process = await asyncio.create_subprocess_exec(
-        *command("oa_chat.engine.survey"),
-        env=environment(),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+class _Places(Places):
+    """The places of a run with these settings, and the survey behind them."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(lambda: self._wanted(settings), self._look_once, lambda: True)
+        self._survey: Survey | None = None
+
+    async def _look_once(self) -> Survey:
+        if self._survey is None:
+            self._survey = await look_around()
+        return self._survey
+
+    @staticmethod
+    def _wanted(settings: Settings) -> list[Wanted]:
+        """The models whose files can be read; what is wrong with others is told beside them."""
+        try:
+            return wanted_models(settings)
+        except OaChatError:
+            return []
+
+    async def survey(self) -> Survey:
+        """What there is. Raises EngineError if llama.cpp does not start."""
+        return await self._look_once()
+
+
+async def _devices(places: _Places) -> list[Finding]:
+    """The devices that llama.cpp sees, and which model would go where and why."""
     try:
-        out, err = await asyncio.wait_for(process.communicate(), _SURVEY_SECONDS)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return [_broken_llama_cpp("no answer")]
-    try:
-        survey = msgspec.json.decode(out, type=Survey)
-    except msgspec.DecodeError:
-        last = err.decode(errors="replace").strip().splitlines()[-1:]
-        return [_broken_llama_cpp(last[0] if last else f"exit code {process.returncode}")]
-    return _device_findings(survey, settings)
-
-
-def _broken_llama_cpp(reason: str) -> Finding:
-    return Finding(
-        "llama.cpp",
-        f"does not start: {reason}",
-        ok=False,
-        advice="Install it again: pip install --force-reinstall --no-cache-dir llama-cpp-python",
-    )
-
-
-def _device_findings(survey: Survey, settings: Settings) -> list[Finding]:
-    gpus = [device for device in survey.devices if device.gpu]
-    findings = [
-        Finding(
-            "llama.cpp",
-            f"llama-cpp-python {survey.llama_cpp_python}, {survey.cores} cores",
-            facts={"system_info": survey.system_info},
-        )
-    ]
+        survey = await places.survey()
+        placed = list((await places.placements()).values())
+    except EngineError as error:
+        return [_problem("llama.cpp", error)]
+    backends = ", ".join(_BACKENDS.get(name, name) for name in survey.backends) or "unknown"
+    said = f"llama-cpp-python {survey.llama_cpp_python}, built for {backends}; {survey.cores} cores"
+    facts = {"system_info": survey.system_info, "backends": survey.backends}
+    findings = [Finding("llama.cpp", said, facts=facts)]
     for device in survey.devices:
-        memory = (
-            f"{device.free_bytes // _MEBIBYTE:,} of {device.total_bytes // _MEBIBYTE:,} MiB free"
+        memory = f"{_mebibytes(device.free_bytes)} of {_mebibytes(device.total_bytes)} MiB free"
+        findings.append(
+            Finding(
+                "device",
+                f"{device.name}: {device.description}, {memory}",
+                facts=msgspec.to_builtins(device),
+            )
         )
-        findings.append(Finding("device", f"{device.name}: {device.description}, {memory}"))
-    if not gpus:
-        nvidia = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
-        text = "would use the CPU: this llama.cpp sees no GPU"
-        advice = (
-            'There is an NVIDIA GPU. Build for it: CMAKE_ARGS="-DGGML_CUDA=on" pip install'
-            " --force-reinstall --no-cache-dir llama-cpp-python"
-            if nvidia
-            else ""
-        )
-        findings.append(Finding("use", text, not nvidia, advice))
-    else:
-        layers = settings.chat.gpu_layers
-        how = "as many layers as fit" if layers < 0 else f"{layers} layers"
-        findings.append(Finding("use", f"would use {gpus[0].name} for {how}"))
-    return findings
+    gpu_seen = any(device.gpu for device in survey.devices)
+    findings += [_placed(placement, gpu_seen=gpu_seen) for placement in placed]
+    return findings if gpu_seen else [*findings, *_missed_gpu()]
 
 
-async def _look_at_chat(settings: Settings) -> Finding:
-    engine = build_chat(settings)
+_BACKENDS = {"MTL": "Metal"}
+"""What llama.cpp calls otherwise than people do."""
+
+
+def _placed(placement: Placement, *, gpu_seen: bool) -> Finding:
+    split = f" ({placement.split})" if placement.split else ""
+    needs = f", about {_mebibytes(placement.needs)} MiB" if gpu_seen else ""
+    wrong = not gpu_seen and placement.why != NO_GPU
+    return Finding(
+        "place",
+        f"{placement.part}: {placement.device}{split}{needs}: {placement.why}",
+        ok=not wrong,
+        advice='Set device = "auto", or build llama.cpp for your GPU: docs/devices.md.'
+        if wrong
+        else "",
+        facts=asdict(placement),
+    )
+
+
+def _missed_gpu() -> list[Finding]:
+    """A GPU that is there, but not for this build of llama.cpp."""
+    build = (
+        'CMAKE_ARGS="-DGGML_{}=on" pip install --force-reinstall --no-cache-dir llama-cpp-python'
+    )
+    if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists():
+        text = "there is an NVIDIA GPU, which this llama.cpp does not see"
+        return [Finding("gpu", text, ok=False, advice=f"Build for it: {build.format('CUDA')}")]
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        text = "there is Apple silicon, which this llama.cpp does not use"
+        return [Finding("gpu", text, ok=False, advice=f"Build for it: {build.format('METAL')}")]
+    if any(Path("/dev/dri").glob("renderD*")):
+        text = "there may be a GPU that a build with Vulkan can use"
+        return [Finding("gpu", text, advice=f"To try it: {build.format('VULKAN')}")]
+    return []
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size // _MEBIBYTE:,}"
+
+
+async def _look_at_chat(settings: Settings, places: Places) -> list[Finding]:
+    engine = build_chat(settings, places)
     started = time.perf_counter()
     try:
         info = await engine.load()
         await engine.prefill([Message("user", _PROBE)])
-        return _loaded("chat", catalog.path_of(settings.chat.model), info, started)
+        return [_loaded("chat", catalog.path_of(settings.chat.model), info, started)]
     finally:
         await engine.close()
 
 
-async def _look_at_guard(settings: Settings) -> Finding:
-    guard = build_guard(settings)
+async def _look_at_guards(settings: Settings, places: Places) -> list[Finding]:
+    guard = build_guard(settings, places)
     if guard is None:
         advice = "Set guard.model in the settings, or use --guard, to have messages judged."
-        return Finding("guard", "none: messages are not judged", ok=True, advice=advice)
+        return [Finding("guard", "none: messages are not judged", ok=True, advice=advice)]
+    path = catalog.path_of(settings.guard.model)
+    try:
+        if not isinstance(guard, StagedGuard):
+            return [await _look_at_guard("guard", guard, path)]
+        second = catalog.path_of(settings.guard.second)
+        return [
+            await _look_at_guard("guard", guard.first, path),
+            await _look_at_guard("second guard", guard.second, second),
+        ]
+    finally:
+        await guard.close()
+
+
+async def _look_at_guard(part: str, guard: Guard, path: Path) -> Finding:
     started = time.perf_counter()
     try:
         info = await guard.load()
-        finding = _loaded("guard", catalog.path_of(settings.guard.model), info, started)
-        return await _with_verdict(finding, guard)
-    finally:
-        await guard.close()
+    except OaChatError as error:
+        return _problem(part, error)
+    return await _with_verdict(_loaded(part, path, info, started), guard)
 
 
 async def _with_verdict(finding: Finding, guard: Guard) -> Finding:
     verdict = await guard.check([Message("user", _PROBE)])
     if verdict.severity is None:
         return Finding(
-            "guard",
+            finding.part,
             f"{finding.text}; it gave no verdict: {verdict.failure}",
             ok=False,
             advice="It is no guard of this family, or it is damaged: choose another --guard.",
         )
     said = f"{finding.text}; a greeting is {verdict.severity.words}, {verdict.latency_ms:.1f} ms"
-    return Finding("guard", said, facts=finding.facts)
+    return Finding(finding.part, said, facts=finding.facts)
 
 
 def _loaded(part: str, path: Path, info: ModelInfo, started: float) -> Finding:
     took = (time.perf_counter() - started) * 1000
     text = (
         f"{info.name} ({path.name}, {info.size_bytes // _MEBIBYTE} MiB) loads and answers"
-        f" in {took:.0f} ms on {info.device}, {info.threads} threads, context {info.context:,}"
+        f" in {took:.0f} ms on {info.device}, {_threads(info.threads)}, context {info.context:,}"
     )
+    if info.memory_bytes:
+        text += f", {_mebibytes(info.memory_bytes)} MiB of memory"
     note = f". {info.note}" if info.note else ""
     return Finding(part, text + note, facts=msgspec.to_builtins(info) | {"path": str(path)})
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def _problem(part: str, error: OaChatError) -> Finding:

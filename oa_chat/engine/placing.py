@@ -26,6 +26,7 @@ Wish = Literal["auto", "cpu", "gpu"]
 ALLOWANCE = 300 * 2**20
 """Bytes for buffers and for the backend itself, on top of weights and cache: a guess. What is taken
 depends on backend and model, and shows only while the model is loaded."""
+NO_GPU = "no GPU is seen"
 _CACHE_BYTES = 2  # a number of the cache is an f16
 
 
@@ -103,8 +104,7 @@ def place(models: Sequence[Wanted], devices: Sequence[SurveyedDevice]) -> list[P
 
 
 def _without_gpu(model: Wanted) -> str:
-    asked = model.wish == "gpu" or (model.wish == "auto" and model.gpu_layers > 0)
-    return "no GPU is seen, although the settings want one" if asked else "no GPU is seen"
+    return f"{NO_GPU}, although the settings want one" if model.wish == "gpu" else NO_GPU
 
 
 def _layers(model: Wanted, free: int) -> tuple[int, str]:

@@ -183,6 +183,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float = 1.0
     """Of a classifier: probabilities are softmax(logits / temperature)."""
     load_ms: float = 0.0
+    memory_bytes: int = 0
+    """The most main memory that its process took until it was loaded; 0 if nobody knows."""
     note: str = ""
     """Something the user should know, such as a retry with fewer layers."""
 

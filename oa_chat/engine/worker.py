@@ -52,6 +52,16 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
+def _peak_memory() -> int:
+    """The most memory that this process has had, in bytes; 0 on Windows, which tells otherwise."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2) of either
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def _leave(code: int) -> NoReturn:
     """End at once: a reader thread cannot unwind what the main thread does in native code."""
     sys.stderr.flush()
@@ -128,7 +138,8 @@ def serve(inbox: Inbox, emit: Emit) -> NoReturn:
                     runner.close()
                     runner = None
                 runner = _load(request, emit)
-                emit(Loaded(id=request.id, info=runner.info))
+                info = msgspec.structs.replace(runner.info, memory_bytes=_peak_memory())
+                emit(Loaded(id=request.id, info=info))
             elif runner is None:
                 raise EngineError("No model is loaded.")
             else:
