@@ -41,11 +41,9 @@ class HeaderState:
 
     def guard_notes(self) -> str:
         """Where the guards run, if elsewhere than the chat model; how far the second one is."""
-        notes = [
-            device
-            for part in ("guard", "second guard")
-            if (device := self.device(part)) and device.split()[0] != self.device().split(" ")[0]
-        ]
+        chat = self.device().split(" ")[0]
+        devices = [self.device(part) for part in ("guard", "second guard")]
+        notes = [device for device in devices if chat and device and device.split()[0] != chat]
         if "second guard" in self.loads and (progress := self.progress("second guard")):
             notes.append(f"second {progress}")
         return "".join(f" · {note}" for note in dict.fromkeys(notes))
