@@ -215,6 +215,8 @@ def folded(report: Report) -> Content:
         failure = verdict.failure or "the guard gave no verdict"
         return Content.assemble(flag_line(verdict, ""), (f" · {printable(failure)}", "$quiet"))
     title = f"{report.title}: " if report.title else ""
+    if report.said is not None:
+        title += f"you said: {report.said.words} · "
     line = flag_line(verdict, report.done)
     rule_words = f" · {one_line(verdict.rule)}" if verdict and verdict.rule else ""
     reply = _short_reply(report.reply)

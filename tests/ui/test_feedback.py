@@ -49,6 +49,16 @@ async def test_a_flag_is_corrected_shown_and_taken_back() -> None:
         assert "you said" not in shown(app, "#headline")
 
 
+async def test_the_folded_panel_says_it_too() -> None:
+    session = StandIn(turns=EARLIER)
+    app = app_with(session)
+    async with app.run_test(size=SMALL) as pilot:
+        await started(pilot, app)
+        await pilot.press("f6", "1")
+        await until(pilot, lambda: app.screen is app.chat)
+        assert shown(app, "#guard-line").startswith("you said: casual · ● needs caution")
+
+
 async def test_a_missing_flag_and_a_note_for_an_earlier_message() -> None:
     session = StandIn(turns=EARLIER)
     app = app_with(session)
