@@ -54,6 +54,10 @@ class TomlKind(Generic[T]):
             raise self.error(
                 f"The {self.what} {path} is not valid TOML: {error}.", "Correct that line."
             ) from error
+        except RecursionError as error:
+            raise self.error(
+                f"The {self.what} {path} is nested too deeply.", "Is it the right file?"
+            ) from error
 
     def refuse_unknown(self, tables: Mapping[str, Any], text: str, path: Path) -> None:
         """Raise for the first key that the struct does not know, with the nearest one."""

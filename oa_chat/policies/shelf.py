@@ -88,9 +88,11 @@ def shipped_file(name: str) -> Path:
 def read_text(path: Path, what: str) -> str:
     """The text of a file that a person wrote. Raises SettingsError."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        with path.open("rb") as file:  # a device has no size to ask for, and no end
+            raw = file.read(_MOST_BYTES + 1)
+        if len(raw) > _MOST_BYTES:
             raise SettingsError(f"{path} is too large for a {what}.", "Is it the right file?")
-        return path.read_text(encoding="utf-8-sig")
+        return raw.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise SettingsError(f"There is no {what} {path}.", "Correct the path.") from error
     except UnicodeDecodeError as error:

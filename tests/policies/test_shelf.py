@@ -66,6 +66,11 @@ def test_files_that_cannot_be_read(folder: Path, content: bytes) -> None:
         Shelf(folder).load("dir")
 
 
+def test_a_device_is_no_policy() -> None:
+    with pytest.raises(SettingsError, match="/dev/zero"):
+        Shelf().load("/dev/zero")
+
+
 def test_a_policy_beside_the_settings_is_found_by_name(folder: Path) -> None:
     config = folder.parent / "settings.toml"
     config.write_text('[policy]\nprofile = "mine"\n[policy.levels]\nneeds_caution = "block"\n')
