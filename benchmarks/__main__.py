@@ -9,10 +9,12 @@ MEASUREMENTS = (
     "start",
     "guard",
     "chat",
+    "replies",
     "seq2seq_vs_torch",
     "rule_matching",
     "dump_reading",
     "history_search",
+    "serve_guard",
 )
 
 

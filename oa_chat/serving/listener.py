@@ -68,12 +68,15 @@ def address_of(host: str, port: int, *, token: bool) -> Address:
 
 
 def open_socket(address: Address) -> socket.socket:
-    """A bound socket. Raises UsageError if the port is taken or may not be used."""
+    """A listening socket. Raises UsageError if the port is taken or may not be used."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's algorithm off only where the protocol is named; with it, an answer of
+    # two segments waits for a delayed acknowledgement: 44 ms in place of 1.
+    opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((address.host, address.port))
+        opened.listen(_CONNECTIONS)  # who connects from now on waits until the server runs
     except OSError as error:
         opened.close()
         raise UsageError(
@@ -107,14 +110,12 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """End in order at a signal; unlike uvicorn, without raising it again afterwards."""
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+        before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
         try:
             yield
         finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 class _Protocol(H11Protocol):

@@ -34,7 +34,7 @@ class Service:
     url: str
     port: int
     log: list[str]
-    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=60))
+    http: httpx2.Client
 
     def engines(self) -> list[psutil.Process]:
         children = psutil.Process(self.process.pid).children(recursive=True)
@@ -60,6 +60,7 @@ def service(*arguments: str, **environment: str) -> Iterator[Service]:
     )
     assert process.stderr is not None
     log: list[str] = []
+    reader: threading.Thread | None = None
     try:
         for line in process.stderr:
             log.append(line)
@@ -70,11 +71,12 @@ def service(*arguments: str, **environment: str) -> Iterator[Service]:
         lines = process.stderr
         reader = threading.Thread(target=lambda: log.extend(lines), daemon=True)
         reader.start()
-        yield Service(process, found[1], int(found[2]), log)
+        with httpx2.Client(timeout=60) as http:
+            yield Service(process, found[1], int(found[2]), log, http)
     finally:
         process.kill()
         process.wait()
-        if process.returncode is not None and "reader" in locals():
+        if reader is not None:
             reader.join(5)
         process.stderr.close()
 

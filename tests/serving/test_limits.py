@@ -317,6 +317,5 @@ def test_a_missing_package_is_said_with_what_to_install(tmp_path: Path) -> None:
 
 def test_a_taken_port_is_said() -> None:
     with listener.open_socket(address_of("127.0.0.1", 0, token=False)) as taken:
-        taken.listen()
         port = taken.getsockname()[1]
         assert "Choose another --port" in refused("--port", str(port))
