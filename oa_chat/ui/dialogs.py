@@ -79,8 +79,8 @@ class Confirm(Question):
     )
 
     def reason(self) -> Content:
-        """The flag and the rule."""
-        verdict = self.checked.verdict
+        """The flag, the language if the guard does not know it, and the rule."""
+        verdict, decision = self.checked.verdict, self.checked.decision
         symbol, style = mark(verdict)
         certainty = certainty_words(verdict)
         parts: list[tuple[str, str]] = [
@@ -90,9 +90,11 @@ class Confirm(Question):
             (f" ({certainty})" if certainty else "", "$quiet"),
             (". That is a hint, not a judgement; you decide.", ""),
         ]
-        if verdict.rule:
+        if decision.mark:
+            parts.append((f"\n\nThis policy asks because {printable(decision.mark)}.", ""))
+        if decision.guideline:
             parts.append(("\n\nRule of thumb that would go along\n", "$quiet"))
-            parts.append((excerpt(verdict.rule, RULE), "italic"))
+            parts.append((excerpt(decision.guideline, RULE), "italic"))
         return Content.assemble(*parts)
 
 

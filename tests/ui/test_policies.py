@@ -11,6 +11,7 @@ from oa_chat.phrases import Phrases
 from oa_chat.policies.shelf import Shelf, shipped
 from oa_chat.policy import Action, Languages
 from oa_chat.ui.commands import choose_policy, commands
+from oa_chat.ui.dialogs import Confirm
 from oa_chat.verdict import Severity
 from tests.policies.test_policy_file import LEVELS
 from tests.ui.driving import SIZE, app_with, say, shown, started, until
@@ -105,3 +106,24 @@ async def test_a_language_that_the_guard_does_not_know_is_never_silent(
         assert "guard does not know its language" in " ".join(text.replace("▌", " ").split())
         assert session.conversation.turns[-1].verdict is foreign
         assert session.policy.actions[Severity.CASUAL] is Action.PASS
+
+
+async def test_a_question_about_the_language_says_so_and_shows_what_goes_along() -> None:
+    languages = Languages(unknown=Action.CONFIRM, rule="Take [b]care[/b].")
+    foreign = replace(CASUAL, language="de", language_known=False)
+    session = StandIn(
+        [Script([foreign])], policy=replace(shipped()["balanced"], languages=languages)
+    )
+    app = app_with(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        await say(pilot, app, "Wie geht es dir heute Abend?", wait=False)
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        text = shown(app)
+        assert "asks because the guard does not know its language (de)" in text
+        assert "Take [b]care[/b]." in text
+        await pilot.press("s")
+        await until(pilot, lambda: not app.chat.running)
+        assert session.conversation.turns[-1].sent == (
+            "Wie geht es dir heute Abend?\n\n[Guideline: Take (b)care(/b).]"
+        )
