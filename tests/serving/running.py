@@ -174,7 +174,8 @@ async def serving(setup: ServiceSetup) -> AsyncIterator[httpx2.AsyncClient]:
             except httpx2.ConnectError:
                 await asyncio.sleep(0.02)
         yield client
-    os.kill(os.getpid(), signal.SIGTERM)
+    if not running.done():
+        os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(running, 15)
 
 

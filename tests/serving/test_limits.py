@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,10 +13,11 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from oa_chat.conversation import Message
-from oa_chat.errors import UsageError
+from oa_chat.errors import ModelUnreadable, UsageError
 from oa_chat.policies.shelf import Shelf
 from oa_chat.sampling import Sampling
 from oa_chat.serving import connection, listener, replies
@@ -26,6 +28,7 @@ from oa_chat.serving.door import Entry, is_named
 from oa_chat.serving.forwarding import Ended, Said
 from oa_chat.serving.listener import address_of
 from oa_chat.serving.local_model import LocalModel
+from oa_chat.verdict import unreadable
 from tests.scripted import ScriptedChat, ScriptedGuard
 from tests.serving.running import serving
 
@@ -243,6 +246,58 @@ async def test_a_full_queue_is_a_429_with_a_time() -> None:
         assert guard.gate is not None
         guard.gate.set()
         assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200] * 4
+
+
+async def test_a_running_request_is_finished_before_the_end() -> None:
+    guard = ScriptedGuard(gate=asyncio.Event())
+    async with serving(setup_of(guard=guard)) as client:
+        asked = asyncio.create_task(client.post("/v1/moderations", json={"input": "a"}))
+        await asyncio.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.4)
+        with pytest.raises(httpx2.TransportError):
+            await client.get("/health")
+        assert guard.gate is not None
+        guard.gate.set()
+        assert (await asked).status_code == 200
+        await asyncio.sleep(0.5)
+
+
+async def test_a_request_that_does_not_finish_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_GRACE_SECONDS", 1)
+    target = Endless()
+    started = time.monotonic()
+    async with serving(setup_of(target)) as client:
+        asked = client.post("/v1/chat/completions", json=ASK | {"stream": True})
+        task = asyncio.create_task(asked)
+        await asyncio.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(httpx2.TransportError):
+            await task
+        assert target.ended.is_set()
+        await asyncio.sleep(0.3)
+    assert time.monotonic() - started < 4
+
+
+async def test_health_says_why_it_is_not_ready() -> None:
+    class Broken(ScriptedGuard):
+        @property
+        def info(self) -> None:
+            return None
+
+        async def load(self, on_progress: Any = None) -> Any:
+            raise ModelUnreadable("The file is cut off.")
+
+        async def check_many(self, conversations: Any) -> Any:
+            return [unreadable(self.name, "The file is cut off.") for _ in conversations]
+
+    async with serving(setup_of(guard=Broken())) as client:
+        answer = await client.get("/health")
+        assert answer.status_code == 503
+        assert answer.json()["ready"] is False
+        assert answer.json()["failure"] == "The file is cut off."
+        refused = (await client.post("/v1/chat/completions", json=ASK)).json()
+        assert refused["choices"][0]["finish_reason"] == "content_filter"
 
 
 async def test_the_token_is_asked_for_everywhere_but_at_the_health() -> None:
