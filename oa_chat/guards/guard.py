@@ -35,6 +35,8 @@ _SECONDS_PER_MEGABYTE: dict[ModelKind, float] = {
 }
 """On top of the limit for any check. A text-generating guard of 1B reads some 100 tokens a second
 on two cores, each of them twice where windows overlap."""
+_SECONDS_FOR_A_POLICY = 60.0
+"""The first question about a message, or a reply, has some 700 tokens in front: 50 s with 8B."""
 
 
 class Guard(Protocol):
@@ -93,6 +95,8 @@ class LocalGuard:
         self.author = author
         self._engine = engine
         self._limits = limits
+        self._asked: set[str] = set()
+        """Whose texts the engine was asked about: it has read the policy for them."""
 
     @property
     def info(self) -> ModelInfo | None:
@@ -102,7 +106,9 @@ class LocalGuard:
     async def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
         """Load the model, and get the author ready meanwhile. Raises OaChatError."""
         info, *_ = await asyncio.gather(
-            self._engine.load(on_progress), self.author.load(), asyncio.to_thread(language.load)
+            self._engine.load(on_progress),
+            self.author.load(),
+            asyncio.to_thread(language.identifier),
         )
         if self.family.kind == "causal":
             await self._warm_up(info)
@@ -115,6 +121,7 @@ class LocalGuard:
         """
         with suppress(OaChatError):
             await read_all(self._engine, self.family, [[Message("user", "Hello!")]], info.context)
+            self._asked = {"user"}
 
     async def check(self, messages: Sequence[Message], subject: Subject = "message") -> Verdict:
         """The verdict on the last message in the light of the earlier ones."""
@@ -173,12 +180,19 @@ class LocalGuard:
                 f"The message has {longest:,} characters; the guard can judge"
                 f" {_LONGEST_MESSAGE:,} at most."
             )
+        if self._engine.info is None:
+            self._asked.clear()
         info = await self._engine.load()
         limit = self._limits.check + size / 1_000_000 * _SECONDS_PER_MEGABYTE[self.family.kind]
+        roles = {messages[-1].role for messages in conversations}
+        if self.family.kind == "causal" and not roles <= self._asked:
+            limit += _SECONDS_FOR_A_POLICY
         wanted = [shortened(messages) for messages in conversations]
         try:
             async with asyncio.timeout(limit):
-                return await read_all(self._engine, self.family, wanted, info.context)
+                readings = await read_all(self._engine, self.family, wanted, info.context)
+            self._asked |= roles
+            return readings
         except TimeoutError:
             raise GuardError(f"The guard took longer than {limit:.0f} seconds.") from None
 

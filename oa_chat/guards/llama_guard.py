@@ -27,7 +27,7 @@ from oa_chat.verdict import Severity
 
 _FAMILY = "llama-guard"
 _FORM = re.compile(r"(?P<verdict>safe|unsafe)(?:\n(?P<codes>S\d{1,2}(?:, ?S\d{1,2})*))?", re.ASCII)
-_GRAMMAR = 'root ::= "safe" | "unsafe\\n" code ("," code)*\ncode ::= "S" ([2-9] | "1" [0-4]?)\n'
+_GRAMMAR = 'root ::= "safe" | "unsafe\\n" code ("," code){0,4}\ncode ::= "S" ([2-9] | "1" [0-4]?)\n'
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ _FORM = re.compile(
     r"(?:\nCategories: (?P<listed>[^\n]+)(?:\nRefusal: (?:Yes|No))?)?"
 )
 _NAMES = " | ".join(f'"{row.code}"' for row in LISTS[_FAMILY])
-_BAD = '(" Unsafe" | " Controversial") "\\nCategories: " name (", " name)*'
+_BAD = '(" Unsafe" | " Controversial") "\\nCategories: " name (", " name){0,3}'
 
 
 @dataclass(frozen=True, slots=True)

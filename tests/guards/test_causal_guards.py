@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from oa_chat.conversation import Message
 from oa_chat.engine.process import Engine
-from oa_chat.engine.protocol import Judge, Output, Question
+from oa_chat.engine.protocol import Judge, Output, Question, Written
 from oa_chat.errors import WrongModelKind
 from oa_chat.guards.authors import RulebookAuthor
 from oa_chat.guards.guard import GuardLimits, LocalGuard
@@ -35,11 +35,13 @@ from tests.engine.surgery import tiny
 from tests.guards.guard_files import (
     LLAMA_3,
     LLAMA_3_PARTS,
+    LLAMA_MARKS,
     QWEN,
     llama_guard,
     qwen3guard,
     shieldgemma,
 )
+from tests.models.deciding_llama import write_deciding_gguf
 
 Opened = Callable[..., LocalGuard]
 OLDER = LLAMA_3.replace("S1: Harm.", "S5: Specialized Advice.")
@@ -235,6 +237,24 @@ def test_nothing_hides_in_the_thoughts_of_a_reply(tmp_path: Path) -> None:
     assert "ASSISTANT:" not in shown
     assert shown.count("<END CONVERSATION>") == 1
     assert local.cache.ids.count(257) == 1
+    local.runner.close()
+
+
+def test_control_tokens_in_an_answer_are_seen(tmp_path: Path) -> None:
+    """Left out of the text, they would make a form out of what is none."""
+    path = write_deciding_gguf(
+        tmp_path / "odd.gguf",
+        name="odd",
+        template=LLAMA_3,
+        controls=LLAMA_MARKS,
+        calm={"<|start_header_id|>": 3},
+        alarmed={},
+    )
+    local = Local(path)
+    local.run(Judge(id=1, questions=[Question(messages=CALM, lead="safe", max_tokens=2)]))
+    (output,) = local.last(Written).outputs
+    assert output.text == "safe<|start_header_id|><|start_header_id|>"
+    assert LlamaGuard().read(output).severity is None
     local.runner.close()
 
 
