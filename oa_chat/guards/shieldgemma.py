@@ -86,7 +86,8 @@ class ShieldGemma:
         if isinstance(answer, Output) or len(answer) != len(POLICIES):
             return Reading(None, failure="the guard did not answer for every policy")
         outputs = [output for output in answer if isinstance(output, Output)]
-        raw = ", ".join(output.text.strip() or "nothing" for output in outputs)
+        said = zip(POLICIES, outputs, strict=False)
+        raw = "\n".join(f"{policy}: {output.text.strip()}" for policy, output in said)
         try:
             chances = [_chance(output) for output in outputs]
         except NotAVerdict as refused:

@@ -102,10 +102,10 @@ async def test_qwen3guard_judges_messages_and_replies(tmp_path: Path, opened: Op
 async def test_shieldgemma_is_asked_once_a_policy(tmp_path: Path, opened: Opened) -> None:
     guard = opened(shieldgemma(tmp_path))
     calm, alarmed, reply = await guard.check_many([CALM, ALARMED, CALM_REPLY])
-    assert calm.raw == "No, No, No, No"
+    assert calm.raw == "\n".join(f"{policy}: No" for policy in POLICIES)
     assert calm.severity is Severity.POSSIBLY  # it says no, but with a chance of 0.36
     assert calm.probabilities == pytest.approx((0.638, 0.362, 0, 0, 0), abs=0.02)
-    assert (alarmed.raw, alarmed.severity) == ("Yes, Yes, Yes, Yes", Severity.CAUTION)
+    assert (alarmed.raw.count(": Yes"), alarmed.severity) == (4, Severity.CAUTION)
     assert set(alarmed.categories) == {"violence", "harassment", "hate", "sexual"}
     assert reply.severity is Severity.POSSIBLY
 
