@@ -33,7 +33,7 @@ class Constrained:
         """The token, which counts as written from now on; None if nothing at all is allowed.
 
         The grammar looks at the most probable token alone first: looking at all of them takes
-        ten times as long as a small model's step, and a trained guard hardly ever needs it.
+        20 ms with a vocabulary of 128,000, and a trained guard hardly ever needs it.
         """
         token: int | None = self._greedy.sample(context)
         if not self._grammar:
