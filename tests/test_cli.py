@@ -82,7 +82,7 @@ def test_the_seeds_sentence_is_flagged_and_nudged(data: Path) -> None:
     assert flag.startswith("Flag: ")
     assert "casual" not in flag
     assert "rac" in rule.lower()
-    assert action == "Action: sent with a guideline"
+    assert action == "Action: sent with a guideline (balanced policy: needs caution)"
 
 
 def test_ask_json_is_one_object(data: Path) -> None:
@@ -152,7 +152,11 @@ def test_check_jsonl_keeps_order_and_counts_bad_lines() -> None:
             "rule",
             "categories",
             "action",
+            "reason",
+            "guideline",
             "guard",
+            "language",
+            "language_known",
             "latency_ms",
         ]
         assert list(answer["probabilities"]) == list(LABELS)

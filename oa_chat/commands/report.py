@@ -12,7 +12,8 @@ from oa_chat.wording import ACTIONS, certainty_words, language_words, stage_line
 
 def verdict_fields(verdict: Verdict, decision: Decision) -> dict[str, Any]:
     """The fields of a verdict on a message in JSON output, with what was decided."""
-    return _fields(verdict, {"action": decision.action.value, "reason": decision.reason})
+    decided = {"action": decision.action.value, "reason": decision.reason}
+    return _fields(verdict, decided | {"guideline": decision.guideline})
 
 
 def reply_fields(verdict: Verdict) -> dict[str, Any]:
@@ -67,8 +68,8 @@ def verdict_lines(verdict: Verdict, decision: Decision) -> list[str]:
         certainty = certainty_words(verdict)
         said = verdict.severity.words + (f" ({certainty})" if certainty else "")
     lines = [f"Flag: {symbol(verdict)} {said}"]
-    if verdict.rule:
-        lines.append(f"Rule: {printable(verdict.rule)}")
+    if rule := decision.guideline or verdict.rule:
+        lines.append(f"Rule: {printable(rule)}")
     if language := language_words(verdict):
         lines.append(f"Language: {language}")
     lines += [f"Guard: {line}" for line in stage_lines(verdict)]
