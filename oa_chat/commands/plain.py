@@ -1,7 +1,8 @@
 """`oa-chat --plain`: a linear chat for screen readers and dumb terminals.
 
 Lines in, lines out, nothing is redrawn and nothing depends on colour. Ctrl+C stops a reply; at the
-prompt it leaves. The commands are `/help`, `/new`, `/sent`, `/guard on|off` and `/quit`.
+prompt it leaves. The commands are `/help`, `/new`, `/sent`, `/guard on|off`, `/flag LEVEL` and
+`/quit`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import aclosing
 
 from oa_chat.commands.lines import LineReader
 from oa_chat.commands.report import verdict_lines
+from oa_chat.corrections import level_named
 from oa_chat.errors import OaChatError
 from oa_chat.events import (
     Answer,
@@ -33,15 +35,19 @@ from oa_chat.events import (
 from oa_chat.policy import Action
 from oa_chat.printable import printable
 from oa_chat.session import ChatSession
+from oa_chat.verdict import Severity
 from oa_chat.wording import NOT_JUDGED, left_out, not_sent, withdrawn_words, withheld_words
 
 _HELP = """\
 Type a message and press Enter. A backslash at the end of a line continues it on the next.
 /new begins a new conversation. /sent shows what was sent to the model last.
-/guard off and /guard on switch the guard for this conversation. /quit leaves."""
+/guard off and /guard on switch the guard for this conversation. /quit leaves.
+/flag LEVEL says that the last flag is wrong (casual, possibly-needs-caution, and so on, or 0 to 4);
+/flag back takes that back."""
 
 _COMMANDS = {"/help", "/new", "/sent", "/guard on", "/guard off"}
 """Anything else that begins with a slash is a message."""
+_FLAG = "/flag "
 _ANSWERS = {
     "s": Answer.SEND,
     "w": Answer.WITHDRAW,
@@ -83,6 +89,8 @@ class PlainChat:
                 break
             if command in _COMMANDS:
                 self._obey(command)
+            elif command.startswith(_FLAG):
+                self._correct(command.removeprefix(_FLAG))
             elif command:
                 await self._send(text)
         return 0
@@ -98,6 +106,25 @@ class PlainChat:
             _line(_HELP)
         else:
             self._switch_guard(off=command == "/guard off")
+
+    def _correct(self, word: str) -> None:
+        """Keep what the user says about the newest flag."""
+        turns = self._session.conversation.turns
+        level = level_named(word)
+        if not turns:
+            _line("There is no message yet.")
+            return
+        if level is None and word.strip() != "back":
+            names = ", ".join(level.words.replace(" ", "-") for level in Severity)
+            _line(f"That is no level. The levels: {names}.")
+            return
+        try:
+            self._session.correct(turns[-1].id, level)
+        except OaChatError as error:
+            _line(f"That did not work: {printable(str(error))}")
+            return
+        said = f"Noted: you said {level.words}." if level is not None else "Taken back."
+        _line(f"{said} No verdict changes by that.")
 
     def _switch_guard(self, *, off: bool) -> None:
         if self._session.guard is None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from oa_chat.corrections import Corrections
 from oa_chat.errors import StoreError
+from oa_chat.policies.shelf import shipped
+from oa_chat.session import ChatSession, ChatSetup
+from oa_chat.store import Store
+from oa_chat.ui.app import OaChatApp
 from oa_chat.ui.feedback import Feedback
 from oa_chat.verdict import Severity
-from tests.ui.driving import SIZE, app_with, started, until
+from tests.scripted import ScriptedChat, ScriptedGuard
+from tests.scripted import verdict as flag
+from tests.ui.driving import SIZE, app_with, say, started, until
 from tests.ui.stand_in import CAUTION, FLAGGED, RULE, Script, StandIn, finished, verdict
 from tests.ui.test_snapshots import SECRET, Snap, after
 
@@ -75,6 +83,37 @@ async def test_a_missing_flag_and_a_note_for_an_earlier_message() -> None:
         await pilot.press("ctrl+up", "f6")
         await until(pilot, lambda: isinstance(app.screen, Feedback))
         assert app.screen.query_one("#note", Input).value == "12 guests"
+
+
+async def test_it_is_in_the_store_and_comes_back_with_the_conversation(tmp_path: Path) -> None:
+    path = tmp_path / "conversations.sqlite3"
+
+    def real() -> OaChatApp:
+        store = Store(path)
+        guard = ScriptedGuard(verdicts=[flag(Severity.PROBABLY)])
+        setup = ChatSetup(ScriptedChat(), "scripted", guard, store, shipped()["balanced"])
+        return OaChatApp(ChatSession(setup, store.last_conversation()))
+
+    app = real()
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        await say(pilot, app, "I could kill for a pizza")
+        await pilot.press("f6", "1")
+        await until(pilot, lambda: app.screen is app.chat)
+        assert "you said: ○ casual" in shown(app, "#headline")
+    store = Store(path)
+    (kept,) = Corrections(store).all()
+    assert (kept.text, kept.severity) == ("I could kill for a pizza", Severity.CASUAL)
+    assert kept.verdict is not None
+    assert kept.verdict.severity is Severity.PROBABLY
+    app = real()
+    async with app.run_test(size=SIZE) as pilot:
+        await started(pilot, app)
+        await pilot.press("f6")
+        await until(pilot, lambda: isinstance(app.screen, Feedback))
+        await pilot.press("t")
+        await until(pilot, lambda: app.screen is app.chat)
+    assert Corrections(store).all() == []
 
 
 async def test_escape_says_nothing_and_the_draft_stays() -> None:
