@@ -6,6 +6,7 @@ processes only; what an answer means is up to the guard families.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ from oa_chat.segment import Segment
 
 _TOKENS_A_SIGN = 8
 """Tokens between two signs of life."""
+_BREAKS = re.compile(r"\s*\n")
 
 
 @dataclass(slots=True)
@@ -116,6 +118,7 @@ class Judging:
             )
             segments = list(rendered.segments)
         lead = _without_blanks(question.lead, segments[-1].text if segments else "")
+        segments = _blanks_to_texts(segments)
         return [*segments, Segment(lead, trusted=True)] if lead else segments
 
     def _write(
@@ -144,7 +147,8 @@ class Judging:
             if _ends(answer, question):
                 answer.finished = True
                 return
-            self._cache.append(token)
+            if len(answer.made) < question.max_tokens:
+                self._cache.append(token)
 
     def _scores(self, choices: Sequence[str], cancelled: Cancelled) -> list[float] | None:
         """Of the choices as what comes next; None if that takes going back and the model cannot."""
@@ -175,6 +179,32 @@ class Judging:
         except UnicodeDecodeError:
             return None
         return ids[0] if len(ids) == 1 and self._model.piece(ids[0]) == data else None
+
+
+def _blanks_to_texts(segments: Sequence[Segment]) -> list[Segment]:
+    """The same prompt, with the blanks around a text in one piece with it.
+
+    Guards were trained on whole prompts, in which ``User: hi`` has a token for `` hi`` and a
+    text's full stop one with the line breaks behind it. Blanks are never control tokens.
+    """
+    joined = list(segments)
+    for at, segment in enumerate(joined):
+        if segment.trusted:
+            continue
+        text = segment.text
+        if at and joined[at - 1].trusted:
+            before = joined[at - 1].text
+            kept = before.rstrip(" ")
+            joined[at - 1] = Segment(kept, trusted=True)
+            text = before[len(kept) :] + text
+        if at + 1 < len(joined) and joined[at + 1].trusted:
+            behind = joined[at + 1].text
+            breaks = _BREAKS.match(behind)
+            taken = breaks.end() if breaks else 0
+            joined[at + 1] = Segment(behind[taken:], trusted=True)
+            text += behind[:taken]
+        joined[at] = Segment(text)
+    return [segment for segment in joined if segment.text]
 
 
 def _at_place(answer: _Answer, after: str) -> bool:

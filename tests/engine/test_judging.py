@@ -146,6 +146,17 @@ def test_the_lead_begins_the_answer(guard: Local) -> None:
     assert "Judge this.\n\nSafe:" in prompt_of(guard)  # the blank that is there already counts
 
 
+def test_texts_get_the_tokens_they_have_in_a_whole_prompt(words: Local) -> None:
+    pieces = ["[Task]\nUser: ", "hello there, how are you?", "\n\nAgent: ", "I am fine.", "\n- End"]
+    segments = [Segment(text, trusted=number % 2 == 0) for number, text in enumerate(pieces)]
+    ask(words, Question(segments=segments, max_tokens=1))
+    model = words.runner._model
+    whole = model.tokenize("".join(pieces))
+    assert words.cache.ids == whole
+    apart = [token for text in pieces for token in model.tokenize(text, continues=True)]
+    assert len(apart) > len(whole)
+
+
 def test_brief_answers_and_stop_texts_end_it(guard: Local) -> None:
     form = 'root ::= "safe" [a-z]*'
     (brief,) = ask(guard, about("hi", grammar=form, brief=["safe"]))
