@@ -7,6 +7,8 @@ beside them are not. Server-sent events are the HTML standard's, as far as this 
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -72,7 +74,9 @@ class Upstream:
         self.waiting = 0
         self._url = _checked(url)
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx2.AsyncClient(timeout=_TIMEOUT, headers=headers)
+        # What is said to this machine is not for the proxy that the environment may name.
+        trusted = not _on_loopback(self._url)
+        self._client = httpx2.AsyncClient(timeout=_TIMEOUT, headers=headers, trust_env=trusted)
 
     def named(self, model: str) -> str:
         """The model that was asked for."""
@@ -121,7 +125,10 @@ class Upstream:
 
 
 def _checked(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username:
         raise UsageError(
             "--upstream is not the address of a server.",
@@ -129,6 +136,13 @@ def _checked(url: str) -> str:
             " OA_CHAT_UPSTREAM_KEY.",
         )
     return url.rstrip("/")
+
+
+def _on_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def _body(messages: Sequence[Message], wanted: Wanted) -> dict[str, Any]:

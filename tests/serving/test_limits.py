@@ -357,7 +357,10 @@ def test_what_cannot_be_served_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("\n", encoding="utf-8")
     assert "at least 16" in refused("--token-file", str(tmp_path / "token"))
     assert "cannot be read" in refused("--token-file", str(tmp_path / "nowhere"))
-    assert "base URL" in refused("--upstream", "localhost:8080")
+    for wrong in ("localhost:8080", "http://[::1/v1", "ftp://x", "http://me:secret@x/v1"):
+        said = refused("--upstream", wrong)
+        assert "base URL" in said
+        assert "secret" not in said
     assert "exclude each other" in refused("--upstream", "http://localhost/v1", "--model", "x")
     assert "the guard is none" in refused("--guard", "none")
     assert "no model file" in refused("--guard", str(tmp_path / "none.gguf"))

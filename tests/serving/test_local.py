@@ -210,6 +210,13 @@ def test_errors_have_openais_shape(served: Service) -> None:
     assert b'"not_http"' in said
 
 
+def test_a_message_beyond_the_context_is_said_by_its_key(served: Service) -> None:
+    answer = served.chat("we walked along the river " * 2000)
+    error = answer.json()["error"]
+    assert answer.status_code == 400
+    assert (error["code"], error["param"]) == ("context_length_exceeded", "messages")
+
+
 def test_a_killed_guard_comes_back_and_was_never_a_pass(served: Service) -> None:
     for engine in served.engines():
         engine.kill()
