@@ -64,6 +64,19 @@ def test_a_flag_names_the_second_guard(tmp_path: Path) -> None:
     assert Flags(config=file).settings().guard.second == "/no/such.gguf"
 
 
+def test_a_policy_file_names_two_guards(tmp_path: Path) -> None:
+    policy = tmp_path / "careful.toml"
+    levels = [f'{level.label.strip("_")} = "nudge"' for level in Severity]
+    said = ["[guard]", 'judge = "embedded"', f'second = "{T5.as_posix()}"', 'when = "flagged"']
+    policy.write_text("\n".join(['name = "careful"', "[levels]", *levels, *said]))
+    built = build_guard(Flags(policy=str(policy), config=None).settings())
+    assert isinstance(built, StagedGuard)
+    assert built.name == "embedded guard + tiny-t5-seed"
+    assert built.staging.when == "flagged"
+    off = Flags(policy=str(policy), second_guard="none").settings()
+    assert isinstance(build_guard(off), LocalGuard)
+
+
 @pytest.mark.parametrize(
     ("guard", "message"),
     [

@@ -20,6 +20,7 @@ from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import ModelInfo, OnProgress
 from oa_chat.errors import ModelError
 from oa_chat.guards.authors import RulebookAuthor
+from oa_chat.guards.classifier import Classifier
 from oa_chat.guards.guard import GuardLimits, LocalGuard
 from oa_chat.guards.registry import identify
 from oa_chat.guards.stages import StagedGuard, Staging, asks_second, combined
@@ -268,6 +269,22 @@ async def test_two_real_guards(real: StagedGuard) -> None:
                 assert second.latency_ms > 0
                 assert said.latency_ms == pytest.approx(first.latency_ms + second.latency_ms)
             assert said.severity is (other if second.counts else one).severity
+
+
+async def test_a_real_second_guard_that_babbles_holds_the_message() -> None:
+    """A classifier whose five scores are read as those of a model with three labels."""
+    engine = Engine(embedded_path(GUARD), "classifier")
+    author = RulebookAuthor(Rulebook.load)
+    babbling = LocalGuard("babbling", engine, Classifier((0, 1, 2)), author)
+    fast = ScriptedGuard(verdicts=[UNSURE, FLAGGED, SURE])
+    guard = StagedGuard(fast, babbling, Staging("unsure", (0.0, 1.0)))
+    for first in (UNSURE, FLAGGED, SURE):
+        said = await guard.check(HELLO)
+        assert said.stages[0].severity is first.severity
+        assert said.severity is None
+        assert "make no sense" in said.failure
+        assert decide(said, shipped()["relaxed"]).action is Action.HOLD
+    await guard.close()
 
 
 async def test_a_real_second_guard_that_hangs_holds_the_message(real: StagedGuard) -> None:
