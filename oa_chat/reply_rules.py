@@ -77,7 +77,8 @@ def decide_reply(
     if verdict.severity is None:
         return ReplyAction.UNJUDGED
     if verdict.severity is Severity.CASUAL:
-        return ReplyAction.PASS
+        # "Casual" about a text that the guard cannot read says little: it is marked.
+        return ReplyAction.PASS if verdict.language_known else ReplyAction.NOTE
     lets_pass = decide(verdict, policy).action is Action.PASS
     if mode is ReplyMode.NOTE or verdict.severity < rules.act_from or lets_pass:
         return ReplyAction.NOTE

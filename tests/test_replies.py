@@ -539,6 +539,12 @@ def test_a_guard_without_probabilities_acts_by_level_alone() -> None:
         assert (action is ReplyAction.WITHDRAW) is (level >= Severity.CAUTION)
 
 
+def test_a_casual_reply_in_an_unknown_language_is_marked() -> None:
+    verdict = Verdict(Severity.CASUAL, "g", subject="reply", language_known=False)
+    action = decide_reply(verdict, shipped()["strict"], ReplyRules(), ReplyMode.STRICT, whole=True)
+    assert action is ReplyAction.NOTE
+
+
 def test_a_level_that_passes_in_messages_is_noted_in_replies() -> None:
     verdict = by_words("cruel")
     lenient = shipped()["balanced"].with_overrides(

@@ -26,6 +26,7 @@ KEYS = (
     ("F1", "this help"),
     ("F3", "guard panel, or one line"),
     ("F4, Ctrl+O", "what was sent to the model"),
+    ("F5", "a withdrawn reply: show it, or fold it again"),
     ("F6", "say that a flag is wrong, or that one is missing"),
     ("Ctrl+Up, Down", "the flags of earlier and later turns (or a click)"),
     ("Ctrl+N", "new conversation"),

@@ -72,7 +72,7 @@ def worth_a_line(verdict: Verdict, action: Action | None) -> bool:
 
 def action_words(action: Action, verdict: Verdict) -> str:
     """What is done, with a mark for a message that goes although its language is not known."""
-    if action is Action.PASS and not verdict.language_known:
+    if action in (Action.PASS, Action.NUDGE) and not verdict.language_known:
         return f"{ACTIONS[action]}, in a language the guard does not know"
     return ACTIONS[action]
 
@@ -102,6 +102,8 @@ def reply_outcome(turn: Turn) -> str:
     shown = "second try shown" if turn.withdrawn else "shown"
     if not said.readable:
         return f"{shown}, not judged"
+    if not said.language_known:
+        shown = f"{shown}, in a language the guard does not know"
     return f"{shown}, flag noted" if said.flagged else shown
 
 
