@@ -144,8 +144,10 @@ class Model:
     @property
     def device(self) -> str:
         """Where it runs, such as "CPU" or "CUDA0 (24/24 layers)"."""
+        if not self.gpu_layers:  # asking a GPU for its memory would take some of it
+            return "CPU"
         gpus = [device.name for device in devices() if device.gpu]
-        if not self.gpu_layers or not gpus:
+        if not gpus:
             return "CPU"
         return f"{'+'.join(gpus)} ({self.gpu_layers}/{self.layers} layers)"
 
@@ -166,6 +168,11 @@ def open_model(path: Path, gpu_layers: int, on_progress: OnProgress | None = Non
         gpu_layers = 0
     params = lib.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
+    none = (ctypes.c_void_p * 1)(None)
+    if gpu_layers == 0:
+        # llama.h: a NULL-terminated list of devices; no list at all means every device, and a model
+        # without layers there would still hold buffers on it and send long prompts to it.
+        params.devices = ctypes.cast(none, type(params.devices))
 
     def report(fraction: float, _: object) -> bool:
         if on_progress is not None:
@@ -175,7 +182,7 @@ def open_model(path: Path, gpu_layers: int, on_progress: OnProgress | None = Non
     params.progress_callback = callback = lib.llama_progress_callback(report)
     forget_log()
     pointer = lib.llama_model_load_from_file(os.fsencode(path), params)
-    del callback
+    del callback, none
     if not pointer:
         raise _load_error(path)
     return Model(pointer, path, gpu_layers)
