@@ -150,7 +150,11 @@ def test_a_prompt_may_have_lines_but_nothing_hidden() -> None:
     assert "persona.system_prompt" in refused(hidden).message
 
 
-@pytest.mark.parametrize("text", ["a = " + "[" * 50_000, "[" * 50_000, "a" + ".a" * 50_000 + "=1"])
+@pytest.mark.parametrize(
+    "text",
+    ["a = " + "[" * 50_000, "[" * 50_000, "a" + ".a" * 500 + " = 1"],
+    ids=["lists", "headers", "dots"],
+)
 def test_a_hostile_file_is_an_error_and_no_crash(text: str) -> None:
     assert "mine.toml" in refused("", text).message
 
