@@ -172,7 +172,7 @@ def open_model(path: Path, gpu_layers: int, on_progress: OnProgress | None = Non
     if gpu_layers == 0:
         # llama.h: a NULL-terminated list of devices; no list at all means every device, and a model
         # without layers there would still hold buffers on it and send long prompts to it.
-        params.devices = ctypes.cast(none, type(params.devices))
+        params.devices = ctypes.addressof(none)
 
     def report(fraction: float, _: object) -> bool:
         if on_progress is not None:
