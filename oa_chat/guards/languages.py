@@ -7,6 +7,7 @@ know any language. What is done about a message in another language is the polic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from oa_chat.verdict import Verdict
 _ANY = frozenset({"multilingual", "mul", "multi", "all", "und"})
 """What model cards write for many languages; then nothing is ruled out."""
 
+_CODE = re.compile(r"[a-z]{2}")
 _PUBLISHED: dict[str, str] = {
     "open-assistant": "en",
     "llama-guard": "de en es fr hi it pt th",
@@ -36,9 +38,12 @@ _NEMOTRON = "ar de en es fr hi ja th zh"
 def known_languages(header: GgufHeader, family: str) -> tuple[str, ...]:
     """The languages of a guard's file, as ISO 639-1 codes; empty is unknown, or any."""
     stated = header.values.get("general.languages")
-    if isinstance(stated, list) and stated:
-        codes = [str(one).lower().replace("_", "-").partition("-")[0] for one in stated]
-        return () if _ANY & set(codes) else tuple(dict.fromkeys(codes))
+    said = [str(one) for one in stated] if isinstance(stated, list) else []
+    codes = [one.casefold().replace("_", "-").partition("-")[0] for one in said]
+    if _ANY & set(codes):
+        return ()
+    if known := tuple(dict.fromkeys(filter(_CODE.fullmatch, codes))):
+        return known
     if family == "nemoguard" and "nemotron" in header.name.lower():
         return tuple(_NEMOTRON.split())
     return tuple(_PUBLISHED.get(family, "").split())
