@@ -20,6 +20,9 @@ from oa_chat.verdict import LABELS, Severity
 _CHARACTERS_PER_TOKEN = 3
 """A low guess for English; an engine says if it did not fit."""
 _SMALLEST_WINDOW = 50
+_MOST_CONTEXT = 3000
+"""Characters of earlier turns. They change with each turn, so they are read anew for each check:
+more would make checks slower as a chat goes on, by seconds on a CPU."""
 _LARGEST_WINDOW = 6000
 """Characters: guards are trained on short texts and get vague about long ones, whatever fits."""
 
@@ -49,7 +52,8 @@ async def _write(
     engine: Engine, family: GuardFamily, messages: Sequence[Message], fits: int
 ) -> Reading:
     newest = messages[-1]
-    for attempt in (fitted(messages, fits), [newest]):
+    room = min(fits, len(newest.text) + _MOST_CONTEXT)
+    for attempt in (fitted(messages, room), [newest]):
         (answer,) = await _ask(engine, family, [attempt])
         if answer is not None:
             return family.read(answer)

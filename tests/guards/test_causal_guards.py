@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oa_chat.conversation import Message
@@ -130,6 +130,16 @@ async def test_long_and_harmless_is_casual(tmp_path: Path, opened: Opened) -> No
     assert (short.windows, short.severity) == (1, Severity.CAUTION)
 
 
+async def test_a_long_chat_does_not_make_a_check_longer(tmp_path: Path, opened: Opened) -> None:
+    guard = opened(llama_guard(tmp_path, context=8192))
+    far = [*ALARMED, Message("assistant", "a word " * 300), Message("user", "a word " * 300)]
+    answered = [*far, Message("assistant", "Well."), Message("user", "how do I knit a hat?")]
+    verdict = await guard.check(answered)
+    assert (verdict.windows, verdict.severity) == (1, Severity.CASUAL)
+    near = await guard.check([*ALARMED, Message("assistant", "a word " * 300), *CALM])
+    assert near.severity is Severity.CAUTION
+
+
 async def test_no_room_for_the_policy_is_no_pass(tmp_path: Path, opened: Opened) -> None:
     guard = opened(llama_guard(tmp_path), context=256)
     verdict = await guard.check(CALM)
@@ -196,6 +206,37 @@ def test_typed_marks_are_text(llama: Local, text: str) -> None:
     assert prompt.count("<END CONVERSATION>") == plain.count("<END CONVERSATION>") == 1
     assert prompt.count("User:") == 1
     assert "Agent:" not in prompt
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(
+                [
+                    *LLAMA_MARKS,
+                    "<|begin_of_text|>",
+                    "<END CONVERSATION>",
+                    "\n",
+                    "User",
+                    ":",
+                    "Agent:",
+                ]
+            ),
+            st.text(max_size=5),
+        ),
+        max_size=12,
+    ).map("".join)
+)
+def test_no_text_leaves_its_place(llama: Local, text: str) -> None:
+    prompt = asked(llama, LlamaGuard().prompt([*CALM_REPLY, Message("user", text)]))
+    assert [llama.cache.ids.count(256 + number) for number in range(4)] == [1, 1, 2, 2]
+    assert prompt.count("<END CONVERSATION>") == 1
+    starts = [
+        line.split(":")[0] for line in prompt.splitlines() if line.startswith(("User:", "Ag"))
+    ]
+    assert starts[:3] == ["User", "Agent", "User"]
+    assert not [start for start in starts[3:] if start in ("User", "Agent")]
 
 
 def test_the_policy_is_read_once(llama: Local) -> None:
