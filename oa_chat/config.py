@@ -1,7 +1,7 @@
 """Settings: defaults, then the TOML file, then the environment, then flags.
 
 The file is checked as a whole, strictly: an unknown key or a wrong type is an error that names the
-file, the line and the nearest key. This module decides where files lie; it opens only settings.
+file, the line and the nearest key. This module opens settings alone.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import msgspec
 import platformdirs
 
 from oa_chat.errors import SettingsError
+from oa_chat.folders import APP, data_dir
 from oa_chat.policy import DEFAULT_PROFILE, Action
 from oa_chat.reply_rules import ReplyMode, ReplyRules
 from oa_chat.sampling import Sampling
 from oa_chat.strict_toml import TomlKind, reason_of
 from oa_chat.verdict import Severity
 
-APP = "oa-chat"
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Layers = Annotated[int, msgspec.Meta(ge=-1)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -40,7 +40,7 @@ class ChatSettings(_Section, frozen=True):
     """`[chat]`: the model that replies."""
 
     model: str = "starter"
-    """"starter" or the path of a GGUF file."""
+    """"starter", another name that `oa_chat.catalog` knows, or the path of a GGUF file."""
     system_prompt: str = ""
     context: _Count = 0
     """Tokens; 0 is what the model was trained with, up to 8,192."""
@@ -56,7 +56,7 @@ class GuardSettings(_Section, frozen=True):
     """`[guard]`: the model that judges."""
 
     model: str = "embedded"
-    """"embedded", "none", or the path of a GGUF file."""
+    """"embedded", "none", another name that `oa_chat.catalog` knows, or the path of a GGUF file."""
     family: str = ""
     """Empty detects it from the file."""
     second: str = ""
@@ -134,6 +134,13 @@ class HelpSettings(_Section, frozen=True):
     """Two letters, such as "DE". Empty goes by the locale."""
 
 
+class ModelsSettings(_Section, frozen=True):
+    """`[models]`: downloading models."""
+
+    offline: bool = False
+    """Download nothing; HF_HUB_OFFLINE says the same."""
+
+
 class Settings(_Section, frozen=True):
     """Everything in the settings file."""
 
@@ -144,18 +151,13 @@ class Settings(_Section, frozen=True):
     policy: PolicySettings = PolicySettings()
     replies: ReplySettings = ReplySettings()
     help: HelpSettings = HelpSettings()
+    models: ModelsSettings = ModelsSettings()
 
 
 def config_path(environment: Mapping[str, str] = os.environ) -> Path:
     """The settings file: OA_CHAT_CONFIG, else the platform's place for it."""
     named = environment.get("OA_CHAT_CONFIG")
     return Path(named) if named else platformdirs.user_config_path(APP) / "settings.toml"
-
-
-def data_dir(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where conversations are kept: OA_CHAT_DATA_DIR, else the platform's place for it."""
-    named = environment.get("OA_CHAT_DATA_DIR")
-    return Path(named) if named else platformdirs.user_data_path(APP)
 
 
 def store_path(folder: Path | None = None) -> Path:

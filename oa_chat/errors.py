@@ -9,7 +9,9 @@ shown to the user, so they are written for people. Tracebacks appear only with `
     ├── ModelError               4   a model file cannot be used
     │   ├── ModelNotFound
     │   ├── ModelUnreadable          empty, not a GGUF, truncated, corrupt
-    │   └── WrongModelKind           a readable model in the wrong place
+    │   ├── WrongModelKind           a readable model in the wrong place
+    │   └── DownloadError            a model could not be fetched
+    │       └── DownloadStopped      because somebody said so
     ├── EngineError              5   the process that runs a model failed
     │   ├── EngineDied               crashed, was killed, or closed its pipe
     │   ├── EngineSilent             gave no sign of life within its time limit
@@ -79,6 +81,14 @@ class ModelUnreadable(ModelError):
 
 class WrongModelKind(ModelError):
     """The file is a model, but not of the kind that is needed here."""
+
+
+class DownloadError(ModelError):
+    """A model could not be fetched; what was fetched of it is kept where that is of use."""
+
+
+class DownloadStopped(DownloadError):
+    """Somebody stopped the download; it can be gone on with."""
 
 
 class EngineError(OaChatError):
