@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -241,3 +243,24 @@ async def test_the_real_look_around_and_a_real_load(starter: Path) -> None:
     finally:
         await engine.close()
     assert asked == ["chat"]
+
+
+@pytest.mark.parametrize(("gpu_layers", "kept_off"), [(0, True), (-1, False), (3, False)])
+def test_a_model_on_the_processor_is_offered_no_gpu(
+    starter: Path, monkeypatch: pytest.MonkeyPatch, gpu_layers: int, kept_off: bool
+) -> None:
+    """What llama.cpp is told, as if this build could use a GPU; an empty list ends with NULL."""
+    from oa_chat.engine.native import lib, open_model
+
+    offered: list[object] = []
+    load = lib.llama_model_load_from_file
+
+    def told(path: bytes, params: Any) -> Any:
+        first = params.devices and ctypes.c_void_p.from_address(params.devices).value
+        offered.append((params.devices is not None, first, params.n_gpu_layers))
+        return load(path, params)
+
+    monkeypatch.setattr(lib, "llama_model_load_from_file", told)
+    monkeypatch.setattr(lib, "llama_supports_gpu_offload", lambda: True)
+    open_model(starter, gpu_layers).close()
+    assert offered == [(kept_off, None, gpu_layers)]
