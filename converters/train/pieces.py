@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,16 +20,16 @@ def sentence_pieces(texts: Iterable[str], size: int, seed: int, **settings: Any)
     import sentencepiece
 
     lines = [line for text in texts for line in text.splitlines() if line]
+    if len(lines) > _SENTENCES:
+        # SentencePiece's own sampling is another one in every process, whatever seed it is given.
+        lines = random.Random(seed).sample(lines, _SENTENCES)  # noqa: S311 - no secret
     written = io.BytesIO()
-    sentencepiece.set_random_generator_seed(seed)
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines),
             model_writer=written,
             vocab_size=size,
             normalization_rule_name="identity",
-            input_sentence_size=_SENTENCES,
-            shuffle_input_sentence=True,
             num_threads=1,
             minloglevel=2,
             **settings,
