@@ -29,10 +29,10 @@ _EXIT_INTERRUPTED = 130
 _EXIT_BROKEN_PIPE = 141
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--model", metavar="PATH", help='Chat model: a GGUF file, or "starter".'),
-    click.option("--guard", metavar="PATH", help='Guard: a GGUF file, "embedded" or "none".'),
+    click.option("--model", metavar="NAME", help="Chat model: a name or a GGUF file."),
+    click.option("--guard", metavar="NAME", help='Guard: a name, a GGUF file, or "none".'),
     click.option("--guard-family", metavar="NAME", help="How to ask the guard, if not detected."),
-    click.option("--second-guard", metavar="PATH", help="Guard for what the first is unsure of."),
+    click.option("--second-guard", metavar="NAME", help="Guard for what the first is unsure of."),
     click.option("--policy", metavar="NAME", help="relaxed, balanced, strict, or one of your own."),
     click.option(
         "--context", type=click.IntRange(min=0), help="Context of the chat model, tokens."
@@ -81,6 +81,7 @@ _LATER = {
     **_PIPELINE,
     "feedback": "Say that a flag is wrong; list and export what you said.",
     "history": "List, show, search, export, import and delete conversations.",
+    "models": "List, download, remove and describe models.",
     "policy": "Show, check and test policies.",
     "serve-guard": "Serve moderations and guarded chat completions to other programs.",
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from oa_chat.catalog import has_source
 from oa_chat.config import ChatSettings, GuardSettings, Settings
 from oa_chat.policies.file import Profile
 from oa_chat.sampling import Sampling
@@ -30,6 +31,8 @@ def filled_in(settings: Settings, profile: Profile) -> Settings:
 
 def model_beside(profile: Profile, model: str) -> str:
     """A model that a policy names: a relative path starts at the policy's file."""
+    if has_source(model):
+        return model
     path = Path(model).expanduser()
     is_name = path.name == model and path.suffix != ".gguf"
     return model if is_name else str(profile.path.parent / path)
