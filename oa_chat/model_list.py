@@ -26,11 +26,12 @@ from oa_chat.machine_memory import Memory, machine_memory
 Fit = Literal["yes", "tight", "no", ""]
 EMBEDDED = "in oa-chat"
 """Where the models of the package are."""
-_GOOD_FOR = {
-    catalog.STARTER.name: "small talk at once; knows no facts and gives no advice",
-    catalog.GUARD.name: "the guard that is there at once; English",
-    catalog.RULE_WRITER.name: "writes rules of thumb (guard.rule_author)",
+_ABOUT = {
+    catalog.STARTER.name: ("small talk at once; knows no facts, gives no advice", "CC BY-SA 4.0"),
+    catalog.GUARD.name: ("the guard that is there at once; English", "Apache 2.0"),
+    catalog.RULE_WRITER.name: ("writes rules of thumb (guard.rule_author)", "CC BY-SA 4.0"),
 }
+"""What the package's models are good for, and their licences, as on their cards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +135,14 @@ def _embedded(model: catalog.EmbeddedModel) -> ModelRow:
     path = catalog.embedded_path(model)
     chat = model is catalog.STARTER
     header = read_header(path)
+    good_for, licence = _ABOUT[model.name]
     return ModelRow(
         name=model.name,
         title=model.title,
         role="chat" if chat else "guard" if model is catalog.GUARD else "",
-        good_for=_GOOD_FOR[model.name],
+        good_for=good_for,
         size=header.size_bytes,
-        licence="Apache 2.0",
+        licence=licence,
         context=header.context_length,
         needs=wanted_of(model.name, header).needs,
         fits="yes",

@@ -25,6 +25,8 @@ from oa_chat.engine.placing import NO_GPU, Placement, Wanted
 from oa_chat.engine.protocol import ModelInfo
 from oa_chat.engine.survey import Survey, look_around
 from oa_chat.errors import EngineError, OaChatError
+from oa_chat.folders import models_dir
+from oa_chat.found_models import found_models
 from oa_chat.guards.guard import Guard
 from oa_chat.guards.stages import StagedGuard
 from oa_chat.printable import printable
@@ -96,10 +98,13 @@ def _packages() -> Finding:
 def _paths(flags: Flags) -> list[Finding]:
     config = flags.config or config_path()
     there = "" if config.exists() else " (not there: all defaults)"
+    folder = models_dir()
+    count = sum(model.ours for model in found_models(folder)) or "none"
     return [
         Finding("settings", f"{config}{there}"),
         Finding("conversations", str(flags.store_path())),
-        Finding("models", str(catalog.path_of(catalog.STARTER.name).parent)),
+        Finding("models", f"{folder} ({count} downloaded)"),
+        Finding("own models", str(catalog.path_of(catalog.STARTER.name).parent)),
     ]
 
 

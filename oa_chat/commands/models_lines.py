@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from oa_chat.downloads.partial import gigabytes
+from oa_chat.found_models import OURS
 from oa_chat.machine_memory import Memory
 from oa_chat.model_list import EMBEDDED, ModelDetails, ModelRow
 from oa_chat.printable import printable
@@ -54,7 +55,7 @@ def _row_lines(row: ModelRow) -> Iterator[str]:
 
 def state_word(row: ModelRow) -> str:
     """Whether a model is here, in a word or two."""
-    if row.where == "oa-chat":
+    if row.where == OURS or (row.path is not None and not row.where):
         return "yes"
     if row.where:
         return row.where
@@ -87,7 +88,8 @@ def details_lines(details: ModelDetails) -> Iterator[str]:
         ("name", row.name),
         ("full name", row.full_name if row.full_name != row.name else ""),
         ("title", row.title if row.title != row.name else ""),
-        ("for", f"{row.role or 'a'} model: {row.good_for}" if not known else row.good_for),
+        ("used as", row.role),
+        ("good for" if row.role else "what it is", row.good_for),
         ("guard family", known.family if known else ""),
         ("licence", row.licence),
         ("size", f"{gigabytes(row.size)} ({row.size:,} bytes)" if row.size else ""),

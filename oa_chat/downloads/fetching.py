@@ -92,10 +92,7 @@ def download(file: HubFile, folder: Path, order: Order | None = None) -> Path:
         return first
     order.say(Progress("asking"))
     hub = Hub(offline=order.offline)
-    remotes = [
-        _patiently(lambda part=part: hub.look_up(part), order, Progress("asking"))  # type: ignore[misc]
-        for part in parts
-    ]
+    remotes = [_patiently(functools.partial(hub.look_up, part), order) for part in parts]
     total = sum(remote.content.size for remote in remotes)
     done = 0
     for remote, part in zip(remotes, parts, strict=True):
@@ -165,14 +162,14 @@ def _fill(hub: Hub, remote: Remote, partial: Partial, order: Order, share: _Shar
             _wait(broken, tried, order, share.at("waiting", partial.size))
 
 
-def _patiently(ask: Callable[[], T], order: Order, progress: Progress) -> T:
+def _patiently(ask: Callable[[], T], order: Order) -> T:
     tried = 0
     while True:
         try:
             return ask()
         except TryAgain as broken:
             tried += 1
-            _wait(broken, tried, order, Progress("waiting", progress.done, progress.total))
+            _wait(broken, tried, order, Progress("waiting"))
 
 
 def _wait(broken: TryAgain, tried: int, order: Order, progress: Progress) -> None:

@@ -64,6 +64,7 @@ class Hub:
         """`offline` is the user's setting; HF_HUB_OFFLINE says the same. Raises DownloadError."""
         try:
             import huggingface_hub  # noqa: PLC0415 - 0.2 seconds, for downloads alone
+            from huggingface_hub import constants  # noqa: PLC0415
         except ImportError as error:
             raise DownloadError(
                 "The package huggingface_hub is missing, which downloads models.",
@@ -77,7 +78,7 @@ class Hub:
             )
         # It prints what servers say in headers; a person is told by us.
         huggingface_hub.logging.set_verbosity(logging.ERROR)
-        self._hub = huggingface_hub
+        self._hub, self._constants = huggingface_hub, constants
         self.endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
         if not self.endpoint.startswith(("https://", "http://")):
             raise DownloadError(
@@ -125,7 +126,7 @@ class Hub:
                 "GET",
                 self._address(remote.file),
                 headers=self._headers(start),
-                timeout=self._hub.constants.HF_HUB_DOWNLOAD_TIMEOUT,
+                timeout=self._constants.HF_HUB_DOWNLOAD_TIMEOUT,
             ) as response:
                 if response.status_code == 416:
                     raise OtherContent
@@ -141,7 +142,7 @@ class Hub:
         # Compressed on the way, the bytes would not be counted as they are in the file.
         headers = {"Accept-Encoding": "identity", "User-Agent": f"oa-chat/{__version__}"}
         token = None
-        if not self._hub.constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
+        if not self._constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
             token = self._hub.get_token()
         if token:
             # The client takes it off again where it is sent on to another server.
