@@ -6,7 +6,10 @@ import asyncio
 import json
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+
+import psutil
 
 from benchmarks import wide_model
 from benchmarks.table import Row, median, print_table
@@ -14,9 +17,10 @@ from oa_chat.assembly import build_chat, build_guard
 from oa_chat.catalog import STARTER, embedded_path
 from oa_chat.config import ChatSettings, Settings
 from oa_chat.conversation import Message
+from oa_chat.engine.process import Engine
 from oa_chat.engine.protocol import Sampling
 from oa_chat.events import Answer, Checked, Finished, ReplyChecked
-from oa_chat.guards.guard import Guard
+from oa_chat.guards.guard import Guard, LocalGuard
 from oa_chat.policies.shelf import shipped
 from oa_chat.reply_parts import part_end, window
 from oa_chat.reply_rules import ReplyAction, ReplyMode, ReplyRules, decide_reply
@@ -25,6 +29,7 @@ from oa_chat.store import Store
 from oa_chat.verdict import Verdict
 
 _RUNS = 6
+_TOKENS = 100
 _REPLIES = Path(__file__).parents[1] / "tests" / "data" / "replies.jsonl"
 _CERTAINTIES = (0.5, 0.8, 0.88, 0.92)
 
@@ -37,16 +42,12 @@ def main() -> None:
 
 
 async def _measure(folder: Path, wide: Path) -> None:
-    rows: list[Row] = []
-    for name, path in (
-        ("starter", embedded_path(STARTER)),
-        ("random weights, 0.2 B", wide),
-    ):
-        rows += await _decoding(name, path, folder)
-    print_table(f"Decoding with judged replies, {_RUNS} replies of up to 100 tokens", rows)
-    print_table(
-        "Flags that withdraw, embedded guard, 50 kind and 30 unkind replies", await _flags()
-    )
+    title = "Flags that withdraw, embedded guard, 50 kind and 30 unkind replies"
+    print_table(title, await _flags())
+    models = {"starter": embedded_path(STARTER), "random weights, 0.2 B": wide}
+    for name, path in models.items():
+        rows = await _decoding(name, path, folder)
+        print_table(f"Judged replies, {_RUNS} of up to {_TOKENS} tokens, {name}", rows)
 
 
 async def _decoding(name: str, path: Path, folder: Path) -> list[Row]:
@@ -57,17 +58,21 @@ async def _decoding(name: str, path: Path, folder: Path) -> list[Row]:
     per_token: dict[ReplyMode, list[float]] = {mode: [] for mode in ReplyMode}
     first: dict[ReplyMode, list[float]] = {mode: [] for mode in ReplyMode}
     checks: list[int] = []
+    spent: Counter[tuple[ReplyMode, str]] = Counter()
     for seed in range(_RUNS):
         for mode in (ReplyMode.OFF, ReplyMode.BALANCED, ReplyMode.STRICT):
             # Nothing acts, so that every mode decodes the very same tokens.
             session.replies = ReplyRules(mode, certainty=1.0)
-            session.sampling = Sampling(temperature=1.0, top_p=1.0, seed=seed, max_tokens=100)
+            session.sampling = Sampling(temperature=1.0, top_p=1.0, seed=seed, max_tokens=_TOKENS)
             session.new_conversation()
+            used = _processor(session)
             began = time.perf_counter()
             events = [event async for event in session.send("Tell me about your week.", _yes)]
             last = events[-1]
             if not isinstance(last, Finished):
                 raise SystemExit(f"the benchmark's message did not come through: {last}")
+            for part, seconds in zip(("chat", "guard"), _processor(session), strict=True):
+                spent[mode, part] += seconds - used[part == "guard"]
             timing = last.turn.timing
             if timing.reply_tokens > 1:
                 per_token[mode].append(timing.decode_ms / (timing.reply_tokens - 1))
@@ -82,14 +87,20 @@ async def _decoding(name: str, path: Path, folder: Path) -> list[Row]:
         goal = "at most 1.10x"
         shares = f"{ours / off:.2f}x"
         rows.append(
-            Row(f"{name}, {mode}", f"{ours:.2f} ms/token", f"{off:.2f} (off)", shares, goal)
+            Row(f"decoding, {mode}", f"{ours:.2f} ms/token", f"{off:.2f} (off)", shares, goal)
+        )
+    for mode in (ReplyMode.BALANCED, ReplyMode.STRICT):
+        guard, chat = spent[mode, "guard"], spent[mode, "chat"]
+        # With the message's check taken off, which every mode has.
+        guard -= spent[ReplyMode.OFF, "guard"]
+        what = f"processor time of the guard, {mode}"
+        rows.append(
+            Row(what, f"{guard:.2f} s", f"{chat:.2f} s (model)", f"{guard / chat:.2f}x", "0.10x")
         )
     whole = median(first[ReplyMode.STRICT]), median(first[ReplyMode.OFF])
     shares = f"{whole[0] / whole[1]:.2f}x"
-    rows.append(
-        Row(f"{name}, whole message, strict", f"{whole[0]:.0f} ms", f"{whole[1]:.0f} (off)", shares)
-    )
-    rows.append(Row(f"{name}, checks of a reply, strict", f"{median(checks):.0f}"))
+    rows.append(Row("whole message, strict", f"{whole[0]:.0f} ms", f"{whole[1]:.0f} (off)", shares))
+    rows.append(Row("checks of a reply, strict", f"{median(checks):.0f}"))
     return rows
 
 
@@ -138,6 +149,15 @@ async def _verdicts(guard: Guard, message: str, reply: str) -> list[Verdict]:
         await guard.check([asked, Message("assistant", text)], subject="reply")
         for text in (*texts, reply)
     ]
+
+
+def _processor(session: ChatSession) -> tuple[float, float]:
+    """Seconds of processor time that model and guard have used; they do not depend on the load."""
+    assert isinstance(session.chat, Engine)
+    assert isinstance(session.guard, LocalGuard)
+    pids = (session.chat.pid, session.guard._engine.pid)
+    chat, guard = (sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
+    return chat, guard
 
 
 async def _yes(checked: Checked) -> Answer:
