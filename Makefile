@@ -31,7 +31,7 @@ run:
 	@$(BIN)/oa-chat $(ARGS)
 
 test:
-	$(call ready,test data cluster train)
+	$(call ready,test serve data cluster train)
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint:
@@ -49,11 +49,11 @@ format:
 	$(BIN)/ruff format .
 
 bench:
-	$(call ready,test data cluster train)
+	$(call ready,test serve data cluster train)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 dev:
-	$(call ready,lint test data cluster train)
+	$(call ready,lint test serve data cluster train)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -69,7 +69,7 @@ async def _read(file: Path, family: GuardFamily, records: Sequence[Record]) -> l
             if passages:
                 readings += map(family.read, await engine.classify(passages))
             else:
-                written = [prompt for prompt in prompts if not isinstance(prompt, Passage)]
+                written = [prompt for prompt in prompts if isinstance(prompt, list)]
                 outputs = await engine.write(written, LABELS, brief=LABELS)
                 readings += map(family.read, outputs)
     finally:

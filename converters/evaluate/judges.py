@@ -93,7 +93,7 @@ class NoAuthor:
     async def load(self) -> None:
         """Nothing to load."""
 
-    async def rule(self, text: str, severity: Severity) -> Authored:
+    async def rule(self, text: str, severity: Severity, language: str = "") -> Authored:
         """No rule."""
         return Authored("", "")
 
