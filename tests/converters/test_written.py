@@ -69,3 +69,17 @@ def test_guidelines_are_in_the_form_that_the_app_sends() -> None:
         if mark:
             assert last == compose_sent(text, rule.removesuffix("]"))
         assert "[Guideline" not in " ".join([*earlier, reply])
+
+
+def test_the_rules_are_as_many_as_their_page_says_and_far_from_what_is_judged() -> None:
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    rules = part("rules")
+    assert f"`rules.jsonl.gz`: {len(rules)} flagged messages" in page
+    texts = {record.text.casefold() for record in rules}
+    assert len(texts) == len(rules)
+    assert not texts & {record.text.casefold() for record in part("dev")}
+    for record in rules:
+        (level,) = record.levels
+        (rule,) = record.rules
+        assert level > Severity.CASUAL
+        assert 4 <= len(rule.split()) <= 18
