@@ -21,6 +21,7 @@ from oa_chat.known_models import KnownModel, known_models
 
 LIST = "`oa-chat models list` shows all that there are."
 _SOURCES = (PREFIX, *PREFIXES)
+_OLLAMA = "ollama:"
 _CHOICES = 8
 
 
@@ -82,8 +83,9 @@ def title_of(name: str) -> str:
     known = known_by_name(name)
     if known is not None:
         return known.title
-    last = name if name.startswith(PREFIXES[1]) else Path(name).name
-    return last.removesuffix(".gguf") or name
+    if name.startswith(_OLLAMA):
+        return name.removeprefix(_OLLAMA)
+    return Path(name).name.removesuffix(".gguf") or name
 
 
 def is_path(name: str) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import re
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +19,7 @@ from huggingface_hub import constants
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oa_chat
 from oa_chat.catalog import partial_path
 from oa_chat.downloads.fetching import Order, Patience, Progress, download, download_async
 from oa_chat.downloads.partial import Content, opened, progress_of, source_of_file
@@ -420,3 +424,19 @@ def test_names_and_addresses() -> None:
     assert parse("hf:owner/repo/x.gguf@v1") == HubFile("owner/repo", "x.gguf", "v1")
     address = "https://huggingface.co/owner/repo/blob/main/q8/x%20y.gguf?download=true"
     assert parse(address).name == "hf:owner/repo/q8/x y.gguf"
+
+
+def test_one_module_alone_imports_the_hubs_package() -> None:
+    package = Path(oa_chat.__file__).parent
+    importing = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"^\s*(?:import|from) huggingface_hub", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert importing == {"downloads/hub.py"}
+
+
+def test_the_package_is_loaded_when_it_is_used() -> None:
+    code = "import sys, oa_chat.downloads.fetching, oa_chat.commands.models, oa_chat.model_list;"
+    code += "sys.exit('huggingface_hub' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -211,7 +211,20 @@ def _wanting(settings: Settings, path: Path) -> list[str]:
 
 
 def _use(row: ModelRow) -> str:
-    return f"oa-chat {'--guard' if row.role == 'guard' else '--model'} {row.name}"
+    """How to use a model, as a command line."""
+    return f"oa-chat {'--guard' if _is_guard(row) else '--model'} {row.name}"
+
+
+def _is_guard(row: ModelRow) -> bool:
+    from oa_chat.guards.registry import identify
+
+    if row.role or row.path is None:
+        return row.role == "guard"
+    try:
+        identify(row.path)
+    except OaChatError:
+        return False
+    return True
 
 
 def _settings(context: click.Context) -> Settings:

@@ -12,11 +12,17 @@ from oa_chat.commands.terminal import is_terminal
 from oa_chat.printable import printable
 
 if TYPE_CHECKING:
-    from oa_chat.downloads.fetching import Progress
+    from oa_chat.downloads.fetching import Phase, Progress
 
 _STEP = 10
 """Percent between two lines."""
-_PHASES = {"asking": "Asking the hub", "downloading": "Downloading", "checking": "Checking"}
+_PHASES: dict[Phase, str] = {
+    "asking": "Asking",
+    "downloading": "Downloading",
+    "waiting": "Waiting",
+    "checking": "Checking",
+    "done": "Done",
+}
 
 
 @contextlib.contextmanager
@@ -38,11 +44,13 @@ class _Lines:
 
     def __call__(self, progress: Progress) -> None:
         if progress.phase == "waiting":
-            self._say(f"Waiting: {progress.note or 'the hub does not answer'}")
+            if progress.note and self._said[0] != "waiting":
+                self._say(f"Waiting: {progress.note}")
+            self._said = ("waiting", 0)
             return
         percent = 100 * progress.done // progress.total if progress.total else 0
         step = (progress.phase, percent // _STEP * _STEP)
-        if progress.phase in _PHASES and step != self._said:
+        if progress.phase != "done" and step != self._said:
             started = self._said[0] != progress.phase
             self._said = step
             of = f" ({progress.total:,} bytes)" if started and progress.total else ""
@@ -80,11 +88,12 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
             nonlocal phase
             if progress.phase == "checking" != phase:
                 bars.reset(task)  # another speed
+            if progress.phase == "waiting" != phase and progress.note:
+                bars.print(printable(f"Waiting: {progress.note}"), markup=False, highlight=False)
             phase = progress.phase
-            said = progress.note if phase == "waiting" else _PHASES.get(phase, "Done")
             bars.update(
                 task,
-                description=printable(said)[:40],
+                description=_PHASES[phase],
                 completed=progress.done,
                 total=progress.total or None,
             )
