@@ -60,6 +60,8 @@ def _own(guard: GuardConfig, verified: bool) -> dict[str, Value]:
         values["oa_chat.temperature"] = guard.temperature
     if guard.thresholds.flag_below:
         values["oa_chat.thresholds.flag_below"] = guard.thresholds.flag_below
+    if not guard.closer_looks:
+        values["oa_chat.closer_looks"] = False
     return values
 
 

@@ -63,6 +63,9 @@ class GuardConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     temperature: float = 1.0
     """Calibration: the app takes softmax(logits / temperature)."""
     thresholds: Thresholds = Thresholds()
+    closer_looks: bool = True
+    """Whether the app also looks at the sentences of a long text one by one; false for a classifier
+    that was trained on bad sentences inside long texts."""
     labels: list[str] = []
     """A classifier's labels in the order of its outputs; empty: `id2label` of config.json."""
     general: General = General()

@@ -98,6 +98,7 @@ def _classifier(
         max_tokens=own.max_tokens or min(limit, DEFAULT_MAX_TOKENS),
         temperature=own.temperature,
         separators=2 if kind in _TWO_SEPARATORS else 1,
+        closer_looks=own.closer_looks,
     )
 
 

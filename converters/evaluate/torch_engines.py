@@ -92,12 +92,20 @@ class TorchClassifier(TorchEngine):
     """An encoder with a head, as `oa_chat.engine.classifier` runs it."""
 
     def __init__(
-        self, folder: Path, threads: int, *, max_tokens: int, temperature: float, separators: int
+        self,
+        folder: Path,
+        threads: int,
+        *,
+        max_tokens: int,
+        temperature: float,
+        separators: int,
+        closer_looks: bool,
     ) -> None:
         super().__init__(folder, "classifier", threads)
         self._max_tokens = max_tokens
         self._temperature = temperature
         self._separators = separators
+        self._closer_looks = closer_looks
         self._ids: PassageIds | None = None
         self._pad = 0
 
@@ -126,6 +134,7 @@ class TorchClassifier(TorchEngine):
             self._max_tokens,
             vocabulary,
             self._separators,
+            self._closer_looks,
         )
 
     def _judge(self, texts: Iterator[Ids], scores: dict[Ids, Scores]) -> None:

@@ -265,6 +265,7 @@ class ClassifierJob:
             prompt_format="classifier",
             temperature=temperature,
             thresholds=Thresholds(flag_below=flag_below),
+            closer_looks=self._recipe.model.closer_looks,
             labels=list(LABELS),
             general=self._recipe.general,
         )

@@ -28,6 +28,8 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     max_tokens: int = 128
     """Tokens of the whole input, context and marks included. The app's windows have this size."""
+    closer_looks: bool = True
+    """Whether the app is to look at the sentences of a long text one by one as well."""
     dropout: float | None = None
     """In the layers; None is what the base says."""
     attention_dropout: float | None = None

@@ -88,7 +88,9 @@ class Classifier:
                 f"{model.path.name} has no tokens for the start and end of a text.",
                 "Convert it again, with its tokenizer.",
             )
-        self._ids = PassageIds(first, separator, self._max_tokens, model, own.separators)
+        self._ids = PassageIds(
+            first, separator, self._max_tokens, model, own.separators, own.closer_looks
+        )
         self._judge = Encoder(model, RANK, self._max_tokens, self._threads)
         self._embedder: Encoder | None = None
         self.info = ModelInfo(

@@ -29,6 +29,9 @@ class OwnKeys:
     """Calibration: probabilities are softmax(logits / temperature)."""
     flag_below: float = 0.0
     """Above 0: flagged if and only if the probability of "casual" is below it."""
+    closer_looks: bool = True
+    """Whether the sentences of a long text are looked at one by one as well (`looks`). A model that
+    was trained on bad sentences inside long texts says that it needs none."""
     prompt_format: str = ""
     """The guard family, and its dialect behind a slash."""
     verified: bool | None = None
@@ -54,12 +57,14 @@ def own_keys(header: GgufHeader) -> OwnKeys:
         fits = known and math.isfinite(value) and least <= value <= most  # type: ignore[arg-type, operator]
         return float(value) if fits else default  # type: ignore[arg-type]
 
+    closer_looks = values.get("closer_looks")
     prompt_format, verified = values.get("prompt_format"), values.get("verified")
     return OwnKeys(
         max_tokens=int(number("max_tokens", 0, 0, 2**20)),
         separators=int(number("separators", 1, 1, 2)),
         temperature=number("temperature", 1.0, 0.01, 100.0),
         flag_below=number("thresholds.flag_below", 0.0, 0.0, 1.0),
+        closer_looks=closer_looks if isinstance(closer_looks, bool) else True,
         prompt_format=prompt_format if isinstance(prompt_format, str) else "",
         verified=verified if isinstance(verified, bool) else None,
     )

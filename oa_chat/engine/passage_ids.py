@@ -41,6 +41,8 @@ class PassageIds:
     vocabulary: Tokenizes
     separators: int = 1
     """Between context and message; RoBERTa's kind has two (``<s> a </s></s> b </s>``)."""
+    closer_looks: bool = True
+    """Whether the sentences of a long text are judged as well (`looks`)."""
 
     def tokens(self, text: str) -> cuts.Tokens:
         """All of a text, with the places of its sentences."""
@@ -86,4 +88,7 @@ class PassageIds:
     def plan(self, passage: Passage) -> Plan:
         """What is judged for a passage, as inputs."""
         text = self.tokens(passage.text)
-        return plan(text, self.windows(text, passage.context), self.join, self.max_tokens)
+        windows = self.windows(text, passage.context)
+        if not self.closer_looks:
+            return Plan(text, windows)
+        return plan(text, windows, self.join, self.max_tokens)

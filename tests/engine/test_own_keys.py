@@ -41,10 +41,11 @@ def test_they_are_read(tmp_path: Path) -> None:
         separators=2,
         temperature=2.5,
         thresholds__flag_below=0.25,
+        closer_looks=False,
         prompt_format="open-assistant/seed",
         verified=False,
     )
-    assert found == OwnKeys(256, 2, 2.5, 0.25, "open-assistant/seed", False)
+    assert found == OwnKeys(256, 2, 2.5, 0.25, False, "open-assistant/seed", False)
     assert "nobody has compared" in found.note
     assert header(tmp_path / "y.gguf") == OwnKeys()
     assert OwnKeys(verified=True).note == OwnKeys().note == ""
@@ -58,6 +59,7 @@ def test_they_are_read(tmp_path: Path) -> None:
         {"temperature": math.inf},
         {"temperature": "hot"},
         {"separators": 7},
+        {"closer_looks": "no"},
         {"thresholds__flag_below": 2.0},
         {"verified": 1},
         {"max_tokens": True},
@@ -98,6 +100,20 @@ def test_the_temperature_is_applied_to_the_logits(tmp_path: Path) -> None:
     cooler = [value ** (1 / 3) for value in rows[1.0]]
     assert rows[3.0] == pytest.approx([value / sum(cooler) for value in cooler])
     assert rows[3.0] != pytest.approx(rows[1.0], abs=0.01)
+
+
+def test_a_file_that_needs_no_closer_look_is_judged_by_its_windows_alone() -> None:
+    class Words:
+        def tokenize(self, text: str) -> list[int]:
+            return [10] * len(text.split())
+
+    text = Passage(text="a b c d e f g h i j. " * 8)
+    plans = [PassageIds(0, 2, 256, Words(), 1, closer).plan(text) for closer in (True, False)]
+    assert [len(plan.wholes) for plan in plans] == [1, 1]
+    assert len(plans[0].pieces) == 8
+    assert not plans[1].pieces
+    (whole,) = plans[1].first_look()
+    assert plans[1].windows({whole: [0.9, 0.1]})[0].probabilities == [0.9, 0.1]
 
 
 def test_robertas_two_separators_fit_into_the_window() -> None:
