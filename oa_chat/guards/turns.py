@@ -18,6 +18,8 @@ CONVERSATION_MARKS = (
     *("<BEGIN SAFETY POLICY>", "<END SAFETY POLICY>"),
 )
 """What the templates of Llama Guard and Qwen3Guard put around their parts."""
+_LINE_START = r"(?:\A|(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))"
+"""Behind whatever a model may take for a line break (those of `str.splitlines`)."""
 
 
 def in_turns(messages: Sequence[Message], speakers: Sequence[str]) -> list[Message]:
@@ -27,7 +29,7 @@ def in_turns(messages: Sequence[Message], speakers: Sequence[str]) -> list[Messa
     front of a turn: a line that begins like one becomes ``Name -``.
     """
     names = "|".join(map(re.escape, speakers))
-    turn = re.compile(rf"^(\W*)({names})[^\S\n]*[:\uff1a]", re.MULTILINE | re.IGNORECASE)
+    turn = re.compile(rf"{_LINE_START}(\W*)({names})[^\S\n]*[:\uff1a]", re.IGNORECASE)
     turns: list[Message] = []
     for message in messages:
         if message.role == "system":
