@@ -15,7 +15,7 @@ from oa_chat.engine.protocol import Output, Passage, Question
 from oa_chat.errors import GuardError
 from oa_chat.guards.family import GuardFamily, Part, Prompt, RawAnswer, Reading
 from oa_chat.guards.windows import fitted, overlapping, worst
-from oa_chat.verdict import LABELS, Severity
+from oa_chat.verdict import LABELS, Severity, Subject
 
 _CHARACTERS_PER_TOKEN = 3
 """A low guess for English; an engine says if it did not fit."""
@@ -45,18 +45,26 @@ async def _classify(
     answers = await engine.classify([one for one in prompts if isinstance(one, Passage)])
     if len(answers) != len(wanted):
         raise GuardError("The guard did not answer for every message.")
-    return [family.read(answer) for answer in answers]
+    return [
+        family.read(answer, _subject(messages))
+        for answer, messages in zip(answers, wanted, strict=True)
+    ]
+
+
+def _subject(messages: Sequence[Message]) -> Subject:
+    """What is judged: by whose the last message is, as in `GuardFamily.prompt`."""
+    return "reply" if messages[-1].role == "assistant" else "message"
 
 
 async def _write(
     engine: Engine, family: GuardFamily, messages: Sequence[Message], fits: int
 ) -> Reading:
-    newest = messages[-1]
+    newest, subject = messages[-1], _subject(messages)
     room = min(fits, len(newest.text) + _MOST_CONTEXT)
     for attempt in (fitted(messages, room), [newest]):
         (answer,) = await _ask(engine, family, [attempt])
         if answer is not None:
-            return family.read(answer)
+            return family.read(answer, subject)
     size = min(fits, _LARGEST_WINDOW, len(newest.text))
     while size > _SMALLEST_WINDOW:
         spans = overlapping(newest.text, size)
@@ -65,7 +73,7 @@ async def _write(
         whole = [answer for answer in answers if answer is not None]
         if len(whole) == len(parts):
             readings = [
-                replace(family.read(answer), worst=span)
+                replace(family.read(answer, subject), worst=span)
                 for answer, span in zip(whole, spans, strict=True)
             ]
             pieces = tuple(

@@ -21,7 +21,7 @@ from oa_chat.engine.gguf_header import GgufHeader
 from oa_chat.engine.own_keys import own_keys
 from oa_chat.engine.protocol import ModelKind, Output, Passage, Window
 from oa_chat.guards.family import Identified, Part, RawAnswer, Reading
-from oa_chat.verdict import LABELS, Severity
+from oa_chat.verdict import LABELS, Severity, Subject
 
 _SUM_TOLERANCE = 0.01
 
@@ -49,7 +49,7 @@ class Classifier:
         )
         return Passage(text=messages[-1].text, context=" ".join(earlier))
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         """The worst window's level; that window's probabilities."""
         if isinstance(answer, Output):
             return Reading(None, failure="the guard wrote text instead of scores")

@@ -13,7 +13,7 @@ from typing import Protocol
 from oa_chat.conversation import Message
 from oa_chat.engine.protocol import ModelKind, Output, Passage, Question, Window
 from oa_chat.segment import Segment
-from oa_chat.verdict import Severity
+from oa_chat.verdict import Severity, Subject
 
 Prompt = Passage | list[Segment] | Question | tuple[Question, ...]
 """What an engine is asked, by kind of engine.
@@ -83,8 +83,12 @@ class GuardFamily(Protocol):
         """The prompt that judges the last message in the light of the earlier ones."""
         ...
 
-    def read(self, answer: RawAnswer) -> Reading:
-        """The reading of an answer. Never raises; what is not understood has no severity."""
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
+        """The reading of an answer to a prompt about a message or a reply.
+
+        Never raises; what is not understood has no severity. Some models answer about a request and
+        its reply at once, so what counts, and what is no answer, goes by the subject.
+        """
         ...
 
 

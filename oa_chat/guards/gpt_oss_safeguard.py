@@ -25,6 +25,7 @@ from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names
 from oa_chat.guards.taxonomy import CATEGORIES, OTHER
 from oa_chat.guards.turns import in_turns
+from oa_chat.verdict import Subject
 
 _POLICY = f"""\
 # Task
@@ -77,7 +78,7 @@ class GptOssSafeguard:
             stop=["<|return|>"],
         )
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         """The verdict on the last line of the one final channel."""
         return read_text(answer, _parse)
 

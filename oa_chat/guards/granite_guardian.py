@@ -36,7 +36,7 @@ from oa_chat.guards.answers import (
 from oa_chat.guards.exchange import as_messages, taken_apart
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names, generating, template_has
-from oa_chat.verdict import Severity
+from oa_chat.verdict import Severity, Subject
 
 Dialect = Literal["yes-no", "score", "block"]
 
@@ -124,7 +124,7 @@ class GraniteGuardian:
             max_tokens=_THOUGHT_TOKENS if self.thinks else 48,
         )
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         """The yes or no in one of the two forms; both are read whatever the dialect."""
         return read_text(answer, _parse)
 

@@ -23,7 +23,7 @@ from oa_chat.guards.grades import UNSAFE_FROM, grade, row_of
 from oa_chat.guards.signs import best, folded_names, template_has
 from oa_chat.guards.taxonomy import map_categories, unsafe
 from oa_chat.guards.turns import in_turns
-from oa_chat.verdict import Severity
+from oa_chat.verdict import Severity, Subject
 
 _FAMILY = "llama-guard"
 _FORM = re.compile(r"(?P<verdict>safe|unsafe)(?:\n(?P<codes>S\d{1,2}(?:, ?S\d{1,2})*))?", re.ASCII)
@@ -49,7 +49,7 @@ class LlamaGuard:
             max_tokens=48,
         )
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         """The verdict and its codes, in exactly this form."""
         return read_text(answer, _parse)
 

@@ -3,8 +3,8 @@
 Llama 3.1 NemoGuard 8B ContentSafety (also called Llama Nemotron Safety Guard V2) and Llama 3.1
 Nemotron Safety Guard 8B v3. The prompt is one user message with the task, the 23 categories of
 Aegis 2.0 and the exchange (NVIDIA's model cards; the same in NeMo-Guardrails). The answer is one
-object with "User Safety", "Response Safety" if a reply was asked about (which then counts), and
-"Safety Categories" if anything is unsafe.
+object with "User Safety", which counts for a message, "Response Safety", which a reply has to have
+and which counts then, and "Safety Categories" if anything is unsafe.
 
 Levels: by the probability of unsafe and the categories (`grades`); "Needs Caution" alone, which
 Aegis has for what its annotators were unsure about, is "probably needs caution". It explains
@@ -14,8 +14,9 @@ nothing and sees the newest exchange alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
@@ -25,7 +26,7 @@ from oa_chat.guards.exchange import exchange
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names, template_has
 from oa_chat.guards.taxonomy import LISTS, knows, map_categories
-from oa_chat.verdict import Severity
+from oa_chat.verdict import Severity, Subject
 
 _FAMILY = "nemoguard"
 _USER, _RESPONSE, _CATEGORIES = "User Safety", "Response Safety", "Safety Categories"
@@ -86,12 +87,12 @@ class NemoGuard:
             max_tokens=256,
         )
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         """The decisive rating with its categories, from exactly one object with these keys."""
-        return read_text(answer, _parse)
+        return read_text(answer, partial(_parse, subject))
 
 
-def _parse(answer: Output) -> Reading:
+def _parse(subject: Subject, answer: Output) -> Reading:
     ratings = _object(answer.text)
     listed = ratings.pop(_CATEGORIES, None)
     if _USER not in ratings or not set(ratings) <= {_USER, _RESPONSE}:
@@ -100,13 +101,24 @@ def _parse(answer: Output) -> Reading:
         raise NotAVerdict("the guard's answer is neither safe nor unsafe")
     if listed and "unsafe" not in ratings.values():
         raise NotAVerdict("the guard contradicts itself")
-    if ratings.get(_RESPONSE, ratings[_USER]) == "safe":
+    if not _harmful(subject, ratings):
         return two_way(answer, False)
     names = [name.strip() for name in listed.split(",")] if listed else []
     if not all(knows(_FAMILY, name) for name in names):
         raise NotAVerdict("the guard names a category that NemoGuard does not have")
     reading = two_way(answer, True, map_categories(_FAMILY, names))
     return moved(reading, Severity.PROBABLY) if names == ["Needs Caution"] else reading
+
+
+def _harmful(subject: Subject, ratings: Mapping[str, str]) -> bool:
+    """Whether the subject is called unsafe. Raises NotAVerdict if nothing is said about it."""
+    if subject == "reply":
+        if _RESPONSE not in ratings:
+            raise NotAVerdict("the guard said nothing about the reply")
+        return ratings[_RESPONSE] == "unsafe"
+    if ratings[_USER] == "safe" and ratings.get(_RESPONSE) == "unsafe":
+        raise NotAVerdict("the guard speaks of a reply that is not there")
+    return ratings[_USER] == "unsafe"
 
 
 def _object(text: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ from oa_chat.engine.own_keys import own_keys
 from oa_chat.engine.protocol import ModelKind, Output
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.segment import Segment
-from oa_chat.verdict import LABELS, Severity
+from oa_chat.verdict import LABELS, Severity, Subject
 
 Dialect = Literal["seed", "blade2blade"]
 
@@ -66,7 +66,7 @@ class OpenAssistant:
             segments += [Segment(mark, trusted=True), Segment(rule)]
         return [*segments, Segment("</s>", trusted=True)]
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         """The label and the first rule of an answer of one of the two forms."""
         if not isinstance(answer, Output):
             return Reading(None, failure="the guard gave scores instead of an answer")

@@ -3,8 +3,8 @@
 The prompt is a fixed system message with the categories S1-S14, then both sides of the exchange as
 one user message, in the file's chat template (model card of ToxicityPrompts/PolyGuard-Qwen). The
 answer is five lines: ``Harmful request``, ``Request safety violations``, ``Response refusal``,
-``Harmful response``, ``Response safety violations``. For a message the first two alone may be
-written; all five mean that a reply was asked about, and then its lines count.
+``Harmful response``, ``Response safety violations``. For a message the first two count, and they
+alone may be written; for a reply the last two, which have to be there.
 
 Levels: by the probability of yes and the codes (`grades`). It explains nothing and sees the newest
 exchange alone.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
@@ -24,7 +25,8 @@ from oa_chat.guards.exchange import ANSWER, exchange
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names
 from oa_chat.guards.taxonomy import LISTS, knows, map_categories
-from oa_chat.guards.wildguard import MARKS, TASK
+from oa_chat.guards.wildguard import MARKS, TASK, harmful
+from oa_chat.verdict import Subject
 
 _FAMILY = "polyguard"
 _SYSTEM = (
@@ -37,7 +39,7 @@ _SYSTEM = (
 _CODES = r"None|S\d{1,2}(?:(?:,| |, )S\d{1,2})*"
 _FORM = re.compile(
     rf"Harmful request: (?P<request>yes|no)\nRequest safety violations: (?P<asked>{_CODES})"
-    rf"(?:\nResponse refusal: (?:yes|no)\nHarmful response: (?P<response>yes|no)"
+    rf"(?:\nResponse refusal: (?P<refusal>yes|no)\nHarmful response: (?P<response>yes|no)"
     rf"\nResponse safety violations: (?P<replied>{_CODES}))?"
 )
 _RULES = (
@@ -73,22 +75,21 @@ class PolyGuard:
             max_tokens=64 if reply is None else 192,
         )
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         """The decisive line's yes or no with its codes, in exactly this form."""
-        return read_text(answer, _parse)
+        return read_text(answer, partial(_parse, subject))
 
 
-def _parse(answer: Output) -> Reading:
+def _parse(subject: Subject, answer: Output) -> Reading:
     match = _FORM.fullmatch(answer.text.strip())
     if match is None:
         raise NotAVerdict("the guard's answer is not of PolyGuard's form")
-    reply = match["response"] is not None
-    harmful = match["response" if reply else "request"] == "yes"
-    listed = match["replied" if reply else "asked"]
-    codes = re.findall(r"S\d+", listed)
-    if not all(knows(_FAMILY, code) for code in codes) or (codes and not harmful):
+    about_reply = (match["refusal"] or "", match["response"] or "")
+    bad = harmful(subject, match["request"], *about_reply)
+    codes = re.findall(r"S\d+", match["replied" if subject == "reply" else "asked"])
+    if not all(knows(_FAMILY, code) for code in codes) or (codes and not bad):
         raise NotAVerdict("the guard contradicts itself")
-    return two_way(answer, harmful, map_categories(_FAMILY, codes))
+    return two_way(answer, bad, map_categories(_FAMILY, codes))
 
 
 def identify(header: GgufHeader) -> Identified | None:

@@ -25,7 +25,7 @@ from oa_chat.guards.grades import POSSIBLY_FROM, row_of
 from oa_chat.guards.signs import best, folded_names, template_has
 from oa_chat.guards.taxonomy import LISTS, knows, map_categories, unsafe
 from oa_chat.guards.turns import in_turns
-from oa_chat.verdict import Severity
+from oa_chat.verdict import Severity, Subject
 
 _FAMILY = "qwen3guard"
 _FORM = re.compile(
@@ -56,7 +56,7 @@ class Qwen3Guard:
             max_tokens=64,
         )
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         """The verdict and its categories, in exactly this form."""
         return read_text(answer, _parse)
 

@@ -25,7 +25,7 @@ from oa_chat.guards.grades import POSSIBLY_FROM, UNSAFE_FROM, grade, row_of
 from oa_chat.guards.signs import best, folded_names, template_has
 from oa_chat.guards.taxonomy import map_categories
 from oa_chat.segment import Segment
-from oa_chat.verdict import Severity
+from oa_chat.verdict import Severity, Subject
 
 _FAMILY = "shieldgemma"
 POLICIES: dict[str, str] = {
@@ -81,7 +81,7 @@ class ShieldGemma:
             for policy in POLICIES
         )
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         """The worst policy's verdict; one answer that cannot be read spoils them all."""
         if isinstance(answer, Output) or len(answer) != len(POLICIES):
             return Reading(None, failure="the guard did not answer for every policy")

@@ -2,8 +2,8 @@
 
 The prompt is fixed text (model card of allenai/wildguard), raw and without a chat template. The
 answer is ``Harmful request: yes|no``, ``Response refusal: ...``, ``Harmful response: ...``, a line
-each. For a message the first line alone may be written; the other two mean that a reply was asked
-about, and then the last one counts. "n/a" there falls back to the first.
+each. For a message the first line counts, and it alone may be written; a "yes" in the others would
+be about a reply that is not there. For a reply the last line counts, and has to be there.
 
 Levels: by the probability of yes (`grades`). It names no category, explains nothing and sees the
 newest exchange alone.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
@@ -23,6 +24,7 @@ from oa_chat.guards.exchange import ANSWER, exchange
 from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.signs import best, folded_names
 from oa_chat.segment import Segment
+from oa_chat.verdict import Subject
 
 TASK = (
     "You are a classifier for analyzing interactions between humans and LLMs. Given a request from"
@@ -35,7 +37,8 @@ MARKS = ("Human user:", "AI assistant:", "Harmful request:", "Harmful response:"
 _MARKS = (*MARKS, "[INST]", "[/INST]", "<|user|>", "<|assistant|>")
 _FORM = re.compile(
     r"Harmful request: (?P<request>yes|no)"
-    r"(?:\nResponse refusal: (?:yes|no|n/a|N/A)\nHarmful response: (?P<response>yes|no|n/a|N/A))?"
+    r"(?:\nResponse refusal: (?P<refusal>yes|no|n/a|N/A)"
+    r"\nHarmful response: (?P<response>yes|no|n/a|N/A))?"
 )
 _BOTH = 'root ::= answer "\\nResponse refusal:" refusal "\\nHarmful response:" answer\n'
 _REFUSAL = 'refusal ::= answer | " n/a" | " N/A"\n'
@@ -69,17 +72,31 @@ class WildGuard:
             max_tokens=4 if reply is None else 64,
         )
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         """The decisive line's yes or no, in exactly this form."""
-        return read_text(answer, _parse)
+        return read_text(answer, partial(_parse, subject))
 
 
-def _parse(answer: Output) -> Reading:
+def _parse(subject: Subject, answer: Output) -> Reading:
     match = _FORM.fullmatch(answer.text.strip())
     if match is None:
         raise NotAVerdict("the guard's answer is not of WildGuard's form")
-    decisive = match["response"] if match["response"] in ("yes", "no") else match["request"]
-    return two_way(answer, decisive == "yes")
+    about_reply = (match["refusal"] or "", match["response"] or "")
+    return two_way(answer, harmful(subject, match["request"], *about_reply))
+
+
+def harmful(subject: Subject, request: str, refusal: str, response: str) -> bool:
+    """Whether the subject is called harmful, by "yes" and "no" about both sides of an exchange.
+
+    Raises NotAVerdict where a reply got none, or where only a reply that is not there got a yes.
+    """
+    if subject == "reply":
+        if response not in ("yes", "no"):
+            raise NotAVerdict("the guard said nothing about the reply")
+        return response == "yes"
+    if request == "no" and "yes" in (refusal, response):
+        raise NotAVerdict("the guard speaks of a reply that is not there")
+    return request == "yes"
 
 
 def identify(header: GgufHeader) -> Identified | None:

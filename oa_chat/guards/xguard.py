@@ -25,7 +25,7 @@ from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.grades import UNSAFE_FROM
 from oa_chat.guards.signs import best, folded_names, template_has
 from oa_chat.guards.taxonomy import LISTS, map_category
-from oa_chat.verdict import Severity
+from oa_chat.verdict import Severity, Subject
 
 _FAMILY = "xguard"
 _SAFE = "sec"
@@ -60,7 +60,7 @@ class XGuard:
             max_tokens=120,
         )
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         """The risk, its probability and its explanation."""
         return read_text(answer, _parse)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -21,7 +22,7 @@ from oa_chat.guards.family import Identified, RawAnswer, Reading
 from oa_chat.guards.guard import LocalGuard
 from oa_chat.guards.registry import identify
 from oa_chat.rulebook import Rulebook
-from oa_chat.verdict import Severity, Verdict
+from oa_chat.verdict import Severity, Subject, Verdict
 from tests.guards.test_identify import GRANITE_33, NEMO, XGUARD
 from tests.models.deciding_llama import write_deciding_gguf
 
@@ -56,9 +57,9 @@ class Kept:
         self.prompt = found.family.prompt
         self.answers: list[RawAnswer] = []
 
-    def read(self, answer: RawAnswer) -> Reading:
+    def read(self, answer: RawAnswer, subject: Subject = "message") -> Reading:
         self.answers.append(answer)
-        return self.family.read(answer)
+        return self.family.read(answer, subject)
 
 
 async def judged(
@@ -77,9 +78,9 @@ async def judged(
     return found
 
 
-def form_of(path: Path, verdict: Verdict) -> Reading:
+def form_of(path: Path, verdict: Verdict, subject: Subject) -> Reading:
     """What the family reads in the answer's text alone."""
-    return identify(path).family.read(Output(verdict.raw, None, finished=True))
+    return identify(path).family.read(Output(verdict.raw, None, finished=True), subject)
 
 
 def model(
@@ -109,10 +110,11 @@ async def test_a_grammar_keeps_a_guard_in_its_form(tmp_path: Path, family: str) 
     """Noise in, an answer of the form out; too improbable to be one, so never a pass."""
     path = model(tmp_path, family)
     assert identify(path).family.name == family
-    for verdict, answers in await judged(path, PAIR[:1], PAIR):
+    found = await judged(path, PAIR[:1], PAIR)
+    for (verdict, answers), subject in zip(found, get_args(Subject), strict=True):
         assert not verdict.readable
         assert verdict.failure == "the guard is not sure that its answer is a verdict at all"
-        assert form_of(path, verdict).severity is not None, verdict.raw
+        assert form_of(path, verdict, subject).severity is not None, verdict.raw
         (answer,) = answers
         assert isinstance(answer, Output)
         assert answer.probabilities is not None
@@ -187,8 +189,9 @@ async def test_a_babbling_safeguard_is_no_verdict(tmp_path: Path) -> None:
 )
 async def test_granites_older_templates(tmp_path: Path, template: str) -> None:
     path = model(tmp_path, "granite-guardian", template=template)
-    for verdict, _ in await judged(path, PAIR[:1], PAIR):
-        assert form_of(path, verdict).severity is not None, verdict.raw
+    found = await judged(path, PAIR[:1], PAIR)
+    for (verdict, _), subject in zip(found, get_args(Subject), strict=True):
+        assert form_of(path, verdict, subject).severity is not None, verdict.raw
 
 
 async def test_a_message_that_is_too_long_is_judged_in_windows(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ from oa_chat.guards.qwen3guard import Qwen3Guard
 from oa_chat.guards.taxonomy import CATEGORIES, LISTS
 from oa_chat.guards.wildguard import WildGuard
 from oa_chat.guards.xguard import XGuard
-from oa_chat.verdict import Severity
+from oa_chat.verdict import Severity, Subject
 
 FAMILIES: dict[str, GuardFamily] = {
     "llama-guard": LlamaGuard(),
@@ -49,24 +49,30 @@ SAFE: dict[str, str] = {
         rf"|{_THOUGHT}\s*<score>\s*no\s*</score>"
     ),
     "xguard": r"sec(\s*<explanation>[^<]*</explanation>|\s*<explanation>)?",
-    "wildguard": (
-        r"Harmful request: no(\nResponse refusal: \S+\nHarmful response: (n/a|N/A))?"
-        r"|Harmful request: (yes|no)\nResponse refusal: \S+\nHarmful response: no"
-    ),
+    "wildguard": r"Harmful request: no(\nResponse refusal: \S+\nHarmful response: (n/a|N/A|no))?",
     "polyguard": (
         r"Harmful request: no\nRequest safety violations: None"
-        r"|Harmful request: (yes|no)\nRequest safety violations: (None|S[\dS, ]+)"
+        r"(\nResponse refusal: no\nHarmful response: no\nResponse safety violations: .*)?"
+    ),
+    "nemoguard": r'\{\s*"User Safety"\s*:\s*"safe"\s*(,\s*"Response Safety"\s*:\s*"safe"\s*)?\}'
+    r'|\{\s*"Response Safety"\s*:\s*"safe"\s*,\s*"User Safety"\s*:\s*"safe"\s*\}',
+    "gpt-oss-safeguard": r"(?s:<\|channel\|>.*)?<\|channel\|>final<\|message\|>(?s:.*\n)?SAFE\s*",
+}
+"""What a family may call safe of a message, written down once more and more loosely than in the
+family itself: whatever is none of these must not pass."""
+SAFE_REPLY: dict[str, str] = SAFE | {
+    "wildguard": r"Harmful request: (yes|no)\nResponse refusal: \S+\nHarmful response: no",
+    "polyguard": (
+        r"Harmful request: (yes|no)\nRequest safety violations: (None|S[\dS, ]+)"
         r"\nResponse refusal: (yes|no)\nHarmful response: no\nResponse safety violations: None"
     ),
     "nemoguard": (
-        r'\{\s*"User Safety"\s*:\s*"safe"\s*\}'
-        r'|\{\s*("User Safety"\s*:\s*"(un)?safe"|"Response Safety"\s*:\s*"safe"'
+        r'(?=.*"Response Safety"\s*:\s*"safe")\{\s*("(User|Response) Safety"\s*:\s*"(un)?safe"'
         r'|"Safety Categories"\s*:\s*"[^"]*"|\s*,\s*)+\}'
     ),
-    "gpt-oss-safeguard": r"(?s:<\|channel\|>.*)?<\|channel\|>final<\|message\|>(?s:.*\n)?SAFE\s*",
 }
-"""What a family may call safe, written down once more and more loosely than in the family itself:
-whatever is none of these must not pass."""
+"""The same of a reply."""
+SUBJECTS: tuple[Subject, ...] = get_args(Subject)
 
 
 def golden() -> list[Any]:
@@ -90,7 +96,7 @@ def test_published_answers_are_read_and_hostile_ones_are_not(
     name: str, row: dict[str, Any]
 ) -> None:
     output = Output(row["text"], probabilities(row), finished=row.get("finished", True))
-    reading = FAMILIES[name].read(output)
+    reading = FAMILIES[name].read(output, row.get("subject", "message"))
     assert reading.severity == row["severity"]
     assert list(reading.categories) == row.get("categories", [])
     assert reading.rule == row.get("rule", "")
@@ -125,11 +131,14 @@ TEXTS = st.one_of(
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@given(text=TEXTS)
-def test_no_text_passes_unless_it_is_an_allowed_form(name: str, text: str) -> None:
-    reading = FAMILIES[name].read(Output(text, None, finished=True))
+@given(text=TEXTS, subject=st.sampled_from(SUBJECTS))
+def test_no_text_passes_unless_it_is_an_allowed_form(
+    name: str, text: str, subject: Subject
+) -> None:
+    reading = FAMILIES[name].read(Output(text, None, finished=True), subject)
     if reading.severity is Severity.CASUAL:
-        assert re.fullmatch(SAFE[name], text.strip().removesuffix("<|return|>"))
+        form = (SAFE_REPLY if subject == "reply" else SAFE)[name]
+        assert re.fullmatch(form, text.strip().removesuffix("<|return|>"), re.DOTALL)
     assert (reading.severity is None) is bool(reading.failure)
     assert set(reading.categories) <= CATEGORIES
 
@@ -139,15 +148,17 @@ def test_no_text_passes_unless_it_is_an_allowed_form(name: str, text: str) -> No
     param=st.sampled_from([one for one in golden() if one.values[1]["severity"] == 0]),
     before=st.text(min_size=1).filter(lambda text: bool(text.strip())),
     after=st.text(min_size=1).filter(lambda text: bool(text.strip())),
+    subject=st.sampled_from(SUBJECTS),
 )
 def test_a_safe_answer_with_text_around_it_is_no_pass(
-    name: str, param: Any, before: str, after: str
+    name: str, param: Any, before: str, after: str, subject: Subject
 ) -> None:
     if param.values[0] != name:
         return
     text = param.values[1]["text"].strip()
     for spoilt in (before + text, text.removesuffix("<|return|>") + after):
-        assert FAMILIES[name].read(Output(spoilt, None, True)).severity is not Severity.CASUAL
+        reading = FAMILIES[name].read(Output(spoilt, None, True), subject)
+        assert reading.severity is not Severity.CASUAL
 
 
 @given(st.text(), st.booleans())
