@@ -43,6 +43,8 @@ class Served:
     """Answers that come first, one a request, at the CDN."""
     pause: float = 0
     """Seconds between two pieces of 64 KiB."""
+    stalls: list[float] = field(default_factory=list)
+    """Seconds of silence before the first byte, one after the other."""
     error: tuple[int, dict[str, str]] | None = None
     """The hub's answer in place of the file."""
 
@@ -71,6 +73,8 @@ class HubServer:
     def __init__(self) -> None:
         self.files: dict[str, Served] = {}
         """By ``owner/name/file``."""
+        self.moved: dict[str, str] = {}
+        """Repositories that have another name now."""
         self.requests: list[Request] = []
         self.bytes_sent = 0
         self._cdn = _Server(_Cdn, self)
@@ -153,6 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.reply(416, {"Content-Range": f"bytes */{len(content)}"})
                 return
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        time.sleep(served.stalls.pop(0) if served.stalls else 0)
         rest = content[start:]
         self.send_response(status)
         for name, value in headers.items():
@@ -177,6 +182,10 @@ class _Handler(BaseHTTPRequestHandler):
 class _Hub(_Handler):
     def answer(self) -> None:
         match = _PATH.fullmatch(unquote(self.path))
+        if match and match[1] in self.server.state.moved:
+            now = self.server.state.moved[match[1]]
+            self.reply(307, {"Location": f"/{now}/resolve/{match[2]}/{match[3]}"})
+            return
         served = self.server.state.files.get(f"{match[1]}/{match[3]}") if match else None
         if match is None or served is None:
             repos = {name.rsplit("/", 1)[0] for name in self.server.state.files}

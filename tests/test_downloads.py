@@ -253,6 +253,21 @@ def test_an_answer_without_the_range(hub: HubServer, tmp_path: Path) -> None:
     assert download(FILE, tmp_path, QUICK).read_bytes() == CONTENT
 
 
+def test_a_server_that_falls_silent(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+    hub.files[NAME] = Served(CONTENT, stalls=[1.0])
+    assert download(FILE, tmp_path, QUICK).read_bytes() == CONTENT
+    assert len(hub.gets()) == 2
+
+
+def test_a_repository_that_has_another_name_now(hub: HubServer, tmp_path: Path) -> None:
+    hub.moved["old/Tiny-GGUF"] = FILE.repo
+    path = download(HubFile("old/Tiny-GGUF", "tiny.gguf"), tmp_path, QUICK)
+    assert path.read_bytes() == CONTENT
+
+
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
