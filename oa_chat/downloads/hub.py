@@ -70,7 +70,7 @@ class Hub:
                 "The package huggingface_hub is missing, which downloads models.",
                 'Install it: pip install "huggingface-hub>=1,<3"',
             ) from error
-        if offline or huggingface_hub.is_offline_mode():
+        if offline or constants.HF_HUB_OFFLINE:
             said = "the settings (models.offline)" if offline else "HF_HUB_OFFLINE"
             raise DownloadError(
                 f"Nothing is downloaded: offline mode is on, by {said}.",
