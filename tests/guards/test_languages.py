@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,10 +18,10 @@ from oa_chat.engine.gguf_header import read_header
 from oa_chat.engine.process import Engine
 from oa_chat.guards.authors import RulebookAuthor
 from oa_chat.guards.guard import LocalGuard
-from oa_chat.guards.languages import known_languages, with_language
+from oa_chat.guards.languages import known_languages, spoken_in
 from oa_chat.guards.registry import FAMILIES, identify
 from oa_chat.rulebook import Rulebook
-from oa_chat.verdict import Severity, unreadable
+from oa_chat.verdict import Severity
 from tests.guards.guard_files import llama_guard, qwen3guard, shieldgemma
 
 GERMAN = "Ich hasse meine Nachbarn und will sie hauen!"
@@ -133,6 +134,48 @@ def test_finding_the_language_costs_next_to_nothing() -> None:
     times = []
     for _ in range(200):
         started = time.perf_counter()
-        with_language(unreadable("g", "x"), ENGLISH, ("en",))
+        spoken_in([ENGLISH], ("en",))
         times.append(time.perf_counter() - started)
     assert statistics.median(times) < 0.001  # 0.04 ms when nothing else runs
+
+
+async def test_a_missing_identifier_stops_no_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language, "find_spec", lambda name: None)
+    language.identifier.cache_clear()
+    guard = opened(embedded_path(GUARD))
+    try:
+        await guard.load()
+        verdict = await guard.check([Message("user", GERMAN)])
+    finally:
+        await guard.close()
+        language.identifier.cache_clear()
+    assert verdict.readable
+    assert (verdict.language, verdict.language_known) == ("", True)
+
+
+async def test_a_huge_text_does_not_stop_the_screen(embedded: LocalGuard) -> None:
+    """Its language is found beside the event loop, which goes on."""
+    threads: list[str] = []
+    detect = language.detect
+
+    def noted(text: str) -> str:
+        threads.append(threading.current_thread().name)
+        return detect(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(language, "detect", noted)
+        await embedded.check([Message("user", ENGLISH * 500)])
+    assert threads
+    assert threading.main_thread().name not in threads
+
+
+async def test_loading_is_no_part_of_what_a_check_takes() -> None:
+    guard = opened(embedded_path(GUARD))
+    try:
+        started = time.perf_counter()
+        first = await guard.check([Message("user", ENGLISH)])
+        whole = (time.perf_counter() - started) * 1000
+        assert guard.info is not None
+        assert first.latency_ms < whole - guard.info.load_ms
+    finally:
+        await guard.close()
