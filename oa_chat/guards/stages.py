@@ -87,13 +87,8 @@ def combined(
 
 def _counted(first: Verdict, second: Verdict, staging: Staging) -> Verdict:
     if staging.when == "always":
-        return max(second, first, key=_badness)
+        return max(second, first, key=lambda verdict: verdict.badness)
     return second
-
-
-def _badness(verdict: Verdict) -> int:
-    """No verdict is worse than any."""
-    return len(Severity) if verdict.severity is None else int(verdict.severity)
 
 
 def _failure(failed: Verdict, other: Verdict) -> str:
