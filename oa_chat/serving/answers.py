@@ -16,7 +16,7 @@ from oa_chat.guards.taxonomy import LISTS
 from oa_chat.policy import Action, Decision, Policy, decide_message, one_rule
 from oa_chat.serving.forwarding import Ended, ReplyReport, Usage
 from oa_chat.serving.judging import Judgement
-from oa_chat.verdict import LABELS, Severity, Verdict
+from oa_chat.verdict import LABELS, Severity, Stage, Verdict
 
 _ALSO = {
     "eating": "self-harm",
@@ -70,6 +70,22 @@ def _about(verdict: Verdict) -> dict[str, Any]:
         "latency_ms": round(verdict.latency_ms, 3),
         "windows": verdict.windows,
         "failure": verdict.failure,
+        "stages": [_stage(stage) for stage in verdict.stages],
+    }
+
+
+def _stage(stage: Stage) -> dict[str, Any]:
+    """What one of several guards said."""
+    return {
+        "guard": stage.guard,
+        "asked": stage.asked,
+        "why": stage.why,
+        "level": None if stage.severity is None else stage.severity.label,
+        "severity": None if stage.severity is None else int(stage.severity),
+        "certainty": None if stage.certainty is None else round(stage.certainty, 4),
+        "latency_ms": round(stage.latency_ms, 3),
+        "failure": stage.failure,
+        "counts": stage.counts,
     }
 
 

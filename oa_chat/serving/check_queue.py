@@ -1,8 +1,9 @@
 """Checks of many clients at once: what waits while the guard works is judged together next.
 
-The guard runs one batch at a time, and a batch of 32 costs less than 32 batches of one. The queue
-is bounded, and so is how long anyone waits; who waits too long gets an unreadable verdict, which
-no policy lets pass.
+The guard runs one batch at a time, and a batch of 32 costs less than 32 batches of one. What was
+judged before, or is in the same batch twice, is not judged again (`remembered`). The queue is
+bounded, and so is how long anyone waits; who waits too long gets an unreadable verdict, which no
+policy lets pass.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from oa_chat.conversation import Message
 from oa_chat.errors import unexpected
 from oa_chat.guards.guard import Guard
 from oa_chat.serving.refusal import busy
+from oa_chat.serving.remembered import Remembered, digest
 from oa_chat.verdict import Verdict, unreadable
 
 _SECONDS_PER_MEGABYTE = 120.0
@@ -29,6 +31,7 @@ class QueueLimits:
     most: int = 1024
     """Texts that wait or are being judged."""
     batch: int = 32
+    """Different texts that are judged together."""
     batch_characters: int = 20_000
     """A long text is judged in a batch of its own, so that short ones need not wait with it."""
     wait: float = 60.0
@@ -38,6 +41,7 @@ class QueueLimits:
 @dataclass(slots=True)
 class _Job:
     messages: Sequence[Message]
+    key: bytes
     verdict: asyncio.Future[Verdict] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -51,6 +55,7 @@ class CheckQueue:
         self._limits = limits
         self._jobs: deque[_Job] = deque()
         self._running: list[_Job] = []
+        self._remembered = Remembered()
         self._wake = asyncio.Event()
 
     @property
@@ -60,12 +65,13 @@ class CheckQueue:
 
     async def check_all(self, conversations: Sequence[Sequence[Message]]) -> list[Verdict]:
         """The verdicts on the last messages. Raises HttpRefusal if the queue is full."""
-        if self.waiting + len(conversations) > self._limits.most:
+        jobs = [_Job(messages, digest(messages)) for messages in conversations]
+        new = [job for job in jobs if not self._recall(job)]
+        if self.waiting + len(new) > self._limits.most:
             raise busy("the guard", 1)
-        jobs = [_Job(messages) for messages in conversations]
-        self._jobs.extend(jobs)
+        self._jobs.extend(new)
         self._wake.set()
-        size = sum(_size(job) for job in jobs)
+        size = sum(_size(job) for job in new)
         limit = self._limits.wait + size / 1_000_000 * _SECONDS_PER_MEGABYTE
         try:
             async with asyncio.timeout(limit):
@@ -93,24 +99,40 @@ class CheckQueue:
             self._jobs.clear()
 
     def _next_batch(self) -> list[_Job]:
+        """The oldest jobs that can be judged together, those about the same text among them."""
         batch: list[_Job] = []
+        keys: set[bytes] = set()
         characters = 0
-        while self._jobs and len(batch) < self._limits.batch:
+        while self._jobs:
             job = self._jobs[0]
-            characters += _size(job)
-            if batch and characters > self._limits.batch_characters:
-                break
-            self._jobs.popleft()
-            if not job.verdict.done():
+            if not job.verdict.done() and not self._recall(job):
+                if job.key not in keys:
+                    characters += _size(job)
+                    long = characters > self._limits.batch_characters
+                    if len(keys) == self._limits.batch or (batch and long):
+                        break
+                keys.add(job.key)
                 batch.append(job)
+            self._jobs.popleft()
         return batch
 
+    def _recall(self, job: _Job) -> bool:
+        """Answer a job from memory, if that is possible."""
+        verdict = self._remembered.get(job.key)
+        if verdict is not None:
+            job.verdict.set_result(verdict)
+        return verdict is not None
+
     async def _judge(self, batch: list[_Job]) -> None:
+        different = {job.key: job.messages for job in batch}
         try:
-            verdicts = await self._guard.check_many([job.messages for job in batch])
-            for job, verdict in zip(batch, verdicts, strict=True):
+            answers = await self._guard.check_many(list(different.values()))
+            verdicts = dict(zip(different, answers, strict=True))
+            for key, verdict in verdicts.items():
+                self._remembered.keep(key, verdict)
+            for job in batch:
                 if not job.verdict.done():
-                    job.verdict.set_result(verdict)
+                    job.verdict.set_result(verdicts[job.key])
         except Exception as error:  # noqa: BLE001 - a bug in the guard is not a pass
             self._fail(batch, unexpected(error).message)
 

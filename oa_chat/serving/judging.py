@@ -1,19 +1,15 @@
 """A whole conversation under the guardrail: which messages may go to a model, and in what words.
 
 A client sends its history with every request, and anything may stand in it. So each user message is
-judged, not only the last one: earlier verdicts are remembered, which makes a conversation that goes
-on as cheap as in the app. As there, a nudged turn carries its guideline, and a turn that was kept
-back is left out together with its answer. Nothing here talks to a model.
+judged, not only the last one: the queue remembers earlier verdicts, which makes a conversation that
+goes on as cheap as in the app. As there, a nudged turn carries its guideline, and a turn that was
+kept back is left out together with its answer. Nothing here talks to a model.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import msgspec
 
 from oa_chat.conversation import Message
 from oa_chat.imitation import defuse
@@ -21,9 +17,6 @@ from oa_chat.policy import Action, Decision, Policy, compose_sent, decide_messag
 from oa_chat.serving.check_queue import CheckQueue
 from oa_chat.verdict import Verdict
 
-_EARLIER = 6
-"""Messages before a judged one: what `guards.windows` hands to any guard."""
-_REMEMBERED = 8192
 _SENT = (Action.PASS, Action.NUDGE)
 
 
@@ -52,12 +45,11 @@ class Judge:
     def __init__(self, checks: CheckQueue, policy: Policy) -> None:
         self._checks = checks
         self._policy = policy
-        self._memory: OrderedDict[bytes, Verdict] = OrderedDict()
 
     async def judge(self, messages: Sequence[Message]) -> Judgement:
         """The judgement of a conversation that ends with the user's message.
 
-        The newest message is always judged anew. Raises HttpRefusal if the queue is full.
+        Raises HttpRefusal if the queue is full.
         """
         spoken = [message for message in messages if message.role != "system"]
         verdicts = await self._verdicts(spoken)
@@ -80,24 +72,9 @@ class Judge:
 
     async def _verdicts(self, spoken: Sequence[Message]) -> dict[int, Verdict]:
         """The verdict on each user message, by its place."""
-        found: dict[int, Verdict] = {}
-        asked: dict[int, tuple[bytes, Sequence[Message]]] = {}
-        for at in range(0, len(spoken), 2):
-            judged = spoken[max(0, at - _EARLIER) : at + 1]
-            key = _key(judged)
-            if at < len(spoken) - 1 and key in self._memory:
-                self._memory.move_to_end(key)
-                found[at] = self._memory[key]
-            else:
-                asked[at] = (key, judged)
-        fresh = await self._checks.check_all([judged for _, judged in asked.values()])
-        for (at, (key, _)), verdict in zip(asked.items(), fresh, strict=True):
-            found[at] = verdict
-            if verdict.readable:
-                self._memory[key] = verdict
-        while len(self._memory) > _REMEMBERED:
-            self._memory.popitem(last=False)
-        return dict(sorted(found.items()))
+        places = range(0, len(spoken), 2)
+        verdicts = await self._checks.check_all([spoken[: at + 1] for at in places])
+        return dict(zip(places, verdicts, strict=True))
 
 
 def _transcript(spoken: Sequence[Message], decisions: dict[int, Decision]) -> list[Message]:
@@ -107,7 +84,3 @@ def _transcript(spoken: Sequence[Message], decisions: dict[int, Decision]) -> li
             sent.append(Message("user", compose_sent(spoken[at].text, decision.guideline)))
             sent += [Message("assistant", defuse(m.text)) for m in spoken[at + 1 : at + 2]]
     return sent
-
-
-def _key(messages: Sequence[Message]) -> bytes:
-    return hashlib.sha256(msgspec.json.encode(messages)).digest()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from oa_chat.conversation import Message
 from oa_chat.serving.check_queue import CheckQueue, QueueLimits
 from oa_chat.serving.refusal import HttpRefusal
-from oa_chat.verdict import Severity, Verdict
+from oa_chat.serving.remembered import Remembered, digest
+from oa_chat.verdict import Severity, Stage, Verdict, unreadable
 from tests.scripted import ScriptedGuard, verdict
 
 
@@ -66,7 +68,7 @@ async def test_a_long_text_waits_alone() -> None:
     guard.gate.set()
     queue = CheckQueue(guard)
     async with running(queue):
-        texts = ["short", "long " * 10_000, "short"]
+        texts = ["short", "long " * 10_000, "brief"]
         await queue.check_all([[Message("user", text)] for text in texts])
     assert guard.batches == [1, 1, 1]
 
@@ -75,7 +77,7 @@ async def test_a_full_queue_says_when_to_come_back() -> None:
     guard = CountingGuard()
     queue = CheckQueue(guard, QueueLimits(most=3))
     async with running(queue):
-        waiting = asyncio.create_task(queue.check_all(one("a") * 3))
+        waiting = asyncio.create_task(queue.check_all([*one("a"), *one("aa"), *one("aaa")]))
         await asyncio.sleep(0.01)
         with pytest.raises(HttpRefusal) as refused:
             await queue.check_all(one("b"))
@@ -124,3 +126,55 @@ async def test_a_bug_in_the_guard_and_the_end_of_the_service_are_no_pass() -> No
     (answer,) = await asked
     assert not answer.readable
     assert "stopped" in answer.failure
+
+
+async def test_a_text_is_judged_once_in_a_batch_and_once_ever() -> None:
+    guard = CountingGuard()
+    queue = CheckQueue(guard, QueueLimits(batch=2))
+    async with running(queue):
+        first = asyncio.create_task(queue.check_all(one("a")))
+        await asyncio.sleep(0.01)
+        asked = [asyncio.create_task(queue.check_all(one(text))) for text in ("bb", "a", "bb", "c")]
+        await asyncio.sleep(0.01)
+        guard.gate.set()
+        levels = [(await task)[0].severity for task in (first, *asked)]
+        assert levels == [1, 2, 1, 2, 1]
+        assert guard.batches == [1, 2]
+        (again,) = await queue.check_all(one("bb"))
+    assert (again.severity, again.latency_ms) == (2, 0.0)
+    assert guard.batches == [1, 2]
+
+
+async def test_a_failure_is_not_remembered() -> None:
+    guard = CountingGuard()
+    guard.wrong = True
+    guard.gate.set()
+    queue = CheckQueue(guard)
+    async with running(queue):
+        (failed,) = await queue.check_all(one("a"))
+        guard.wrong = False
+        (judged,) = await queue.check_all(one("a"))
+    assert (failed.readable, judged.readable) == (False, True)
+
+
+def test_what_is_remembered_is_bounded_whole_and_about_one_conversation() -> None:
+    memory = Remembered(most=2)
+    hello = Message("user", "hello")
+    texts: list[list[Message]] = [
+        [hello],
+        [Message("assistant", "hello")],
+        [hello, Message("assistant", "x"), hello],
+    ]
+    keys = [digest(messages) for messages in texts]
+    for key in keys[:2]:
+        memory.keep(key, verdict(Severity.CASUAL))
+    assert memory.get(keys[0])
+    memory.keep(keys[2], verdict(Severity.CASUAL))
+    assert [bool(memory.get(key)) for key in keys] == [True, False, True]
+    broken = Stage("second", asked=True, why="unsure", failure="it broke")
+    for failed in (
+        unreadable("first", "it broke"),
+        replace(verdict(Severity.CASUAL), stages=(broken,)),
+    ):
+        memory.keep(keys[1], failed)
+    assert memory.get(keys[1]) is None
