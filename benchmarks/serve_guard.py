@@ -2,13 +2,15 @@
 
 Twice: once the clients rest between two messages as programs with users do, once each asks again as
 soon as it is answered. In the second case the guard is saturated, and a client waits for all others
-however the queue is arranged: p99 is at least clients / (checks a second).
+however the queue is arranged: p99 is at least clients / (checks a second). The service remembers
+verdicts, so every text is made unlike all others by a number behind it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import random
 import re
@@ -28,6 +30,7 @@ _REST = 4.0
 """Mean seconds of a client that rests between two messages: 25 checks a second from all."""
 _ALONE = 300
 """Requests of the one client."""
+_number = itertools.count()
 
 
 @dataclass
@@ -94,7 +97,7 @@ async def _client(
         await asyncio.sleep(chance.uniform(0, 2 * rest))
         if time.perf_counter() >= deadline:
             break
-        body = json.dumps({"input": text}).encode()
+        body = json.dumps({"input": f"{text} {next(_number)}"}).encode()
         started = time.perf_counter()
         writer.write(
             b"POST /v1/moderations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
