@@ -19,7 +19,7 @@ from oa_chat.verdict import LABELS, Verdict
 
 FORMAT: Literal["oa-chat conversations"] = "oa-chat conversations"
 VERSION = 2
-"""2 adds `Turn.withdrawn` and the endings "flagged" and "unjudged"."""
+"""2 adds `Turn.withdrawn`, `Turn.reason` and the endings "flagged" and "unjudged"."""
 LONGEST_TEXT = 10_000_000
 """Characters in one message; more is no conversation."""
 MOST_TURNS = 100_000
@@ -68,7 +68,7 @@ def checked(conversation: Conversation, place: str) -> Conversation:
 
 def _checked_turn(turn: Turn, place: str) -> Turn:
     kept_aside = [text for kept in turn.withdrawn for text in (kept.text, kept.sent)]
-    texts = (turn.user, turn.reply, turn.sent or "", turn.failure, *kept_aside)
+    texts = (turn.user, turn.reply, turn.sent or "", turn.failure, turn.reason, *kept_aside)
     if any(len(text) > LONGEST_TEXT for text in texts):
         raise UsageError(f"{place}: longer than {LONGEST_TEXT:,} characters.")
     _check_verdicts(turn.verdicts, place)

@@ -105,6 +105,8 @@ class Turn:
     """Name of the chat model; empty where nobody noted it."""
     withdrawn: tuple[WithdrawnReply, ...] = ()
     """Earlier tries at the reply, oldest first."""
+    reason: str = ""
+    """What decided about the message, in words (`Decision.reason`); empty if nothing did."""
 
     @property
     def verdict(self) -> Verdict | None:

@@ -257,7 +257,7 @@ class History:
         ending = StopReason.STOPPED if cut_off else turn.stop_reason
         turn_id = self._store.insert(
             "INSERT INTO turn (conversation_id, user, sent, reply, action, stop_reason, failure,"
-            " timing, created, model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " timing, created, model, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             conversation_id,
             turn.user,
             turn.sent,
@@ -268,6 +268,7 @@ class History:
             msgspec.json.encode(turn.timing).decode(),
             turn.created or date,
             turn.model,
+            turn.reason,
         )
         for verdict in turn.verdicts:
             self._store.add_verdict(turn_id, verdict)

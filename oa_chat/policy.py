@@ -256,6 +256,16 @@ def compose_sent(typed: str, guideline: str) -> str:
     return f"{text}\n\n[Guideline: {rule}]" if rule else text
 
 
+def guideline_of(sent: str, typed: str) -> str:
+    """The rule at the end of a user's turn as it was sent; empty if there is none.
+
+    It is known by its place behind the typed text, never searched for: a user can type what looks
+    like one.
+    """
+    start = f"{defuse(typed)}\n\n[Guideline: "
+    return sent[len(start) : -1] if sent.startswith(start) and sent.endswith("]") else ""
+
+
 def one_rule(guideline: str) -> str:
     """A rule as it is sent: one line without square brackets, since a model may have written it."""
     return " ".join(guideline.translate(_ROUND).split())

@@ -96,18 +96,22 @@ _FOURTH = (
 )
 """Adds what a person says about flags, of a turn or of a text of its own; `said` is the verdict."""
 
+_FIFTH = ("ALTER TABLE turn ADD COLUMN reason TEXT NOT NULL DEFAULT ''",)
+"""Adds what decided about a message."""
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_FIRST.strip().split(";")),
     _SECOND,
     _THIRD,
     _FOURTH,
+    _FIFTH,
 )
 """The statements that lead from version 0 (an empty file) to 1, from 1 to 2, and so on."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
 """In the file's `user_version`. A store with a higher one is left alone."""
 
-TURN_COLUMNS = "id, user, sent, reply, action, stop_reason, failure, timing, created, model"
+TURN_COLUMNS = "id, user, sent, reply, action, stop_reason, failure, timing, created, model, reason"
 """What `turn_from_row` takes, in this order."""
 
 
@@ -117,7 +121,7 @@ def turn_from_row(
     withdrawn: tuple[WithdrawnReply, ...] = (),
 ) -> Turn:
     """A turn from `TURN_COLUMNS`. Raises ValueError or msgspec's errors for what is no turn."""
-    turn_id, user, sent, reply, action, stop_reason, failure, timing, created, model = row
+    turn_id, user, sent, reply, action, ending, failure, timing, created, model, reason = row
     return Turn(
         id=int(str(turn_id)),
         user=str(user),
@@ -125,10 +129,11 @@ def turn_from_row(
         reply=str(reply),
         verdicts=verdicts,
         action=Action(str(action)) if action else None,
-        stop_reason=StopReason(str(stop_reason)),
+        stop_reason=StopReason(str(ending)),
         failure=str(failure),
         timing=msgspec.json.decode(str(timing), type=Timing),
         created=str(created),
         model=str(model),
+        reason=str(reason),
         withdrawn=withdrawn,
     )

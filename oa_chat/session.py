@@ -183,7 +183,7 @@ class ChatSession:
     # ------------------------------------------------------------ the straight line
 
     async def send(self, text: str, ask: Ask) -> AsyncGenerator[Event, None]:
-        """Send a message; the events end with Finished, Stopped, NotSent or Failed."""
+        """Send a message; the events end with one of `events.Ended`."""
         try:
             flight = InFlight(self._record.add_turn(text), self._clock())
         except StoreError as error:
@@ -233,7 +233,9 @@ class ChatSession:
             decision = decide_message(flight.turn.user, verdict, self.policy)
             flight.decision, flight.guideline = decision, decision.guideline
             verdicts = (*flight.turn.verdicts, verdict)
-            flight.turn = replace(flight.turn, verdicts=verdicts, action=decision.action)
+            flight.turn = replace(
+                flight.turn, verdicts=verdicts, action=decision.action, reason=decision.reason
+            )
             self.store.add_verdict(flight.turn.id, verdict)
             self._record.update(flight.turn)
             checked = Checked(verdict, decision)

@@ -158,12 +158,13 @@ class Store(Database):
         action = turn.action.value if turn.action else None
         with self.transaction():
             self._db.execute(
-                "UPDATE turn SET sent = ?, reply = ?, action = ?, stop_reason = ?, failure = ?,"
-                " timing = ? WHERE id = ?",
+                "UPDATE turn SET sent = ?, reply = ?, action = ?, reason = ?, stop_reason = ?,"
+                " failure = ?, timing = ? WHERE id = ?",
                 (
                     turn.sent,
                     turn.reply,
                     action,
+                    turn.reason,
                     turn.stop_reason.value,
                     turn.failure,
                     timing,

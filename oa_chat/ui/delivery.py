@@ -288,6 +288,7 @@ class Delivery:
                 why=self._why,
                 reply=self._reply,
                 reply_done=self._reply_done,
+                guideline=self._sending.guideline if self._sending else "",
             )
         )
 

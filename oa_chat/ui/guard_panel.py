@@ -70,7 +70,7 @@ class GuardPanel(VerticalScroll, can_focus=False):
         head.update(headline(self._report))
         head.remove_class(*FLAG_CLASSES).add_class(flag_class(verdict))
         self._put("bars", bars(verdict, columns))
-        self._put("rule", rule(verdict))
+        self._put("rule", rule(self._report))
         self._put("judged-by", judged_by(verdict))
         self._put("reply-said", reply_block(self._report))
         count = len(self._verdicts)

@@ -8,7 +8,7 @@ from textual.content import Content
 
 from oa_chat.conversation import Turn
 from oa_chat.events import Sending
-from oa_chat.policy import compose_sent
+from oa_chat.policy import compose_sent, guideline_of, one_rule
 from oa_chat.printable import printable
 from oa_chat.ui.texts import RULE, SENT, excerpt, one_line
 from oa_chat.ui.wording import (
@@ -44,6 +44,14 @@ class Report:
     """What the guard says about the reply."""
     reply_done: str = ""
     """What was done with the reply, in words."""
+    guideline: str = ""
+    """The rule that was sent along, as sent; empty if there is none."""
+
+    @property
+    def replaced(self) -> bool:
+        """Whether what was sent along is not the verdict's own rule: a policy's, for instance."""
+        own = one_rule(self.verdict.rule) if self.verdict else ""
+        return bool(self.guideline) and not (own and self.guideline.startswith(own))
 
 
 def report_of(turn: Turn, sending: Sending | None = None, title: str = "") -> Report:
@@ -53,8 +61,10 @@ def report_of(turn: Turn, sending: Sending | None = None, title: str = "") -> Re
         outcome(turn),
         sending,
         title=title,
+        why=turn.reason if turn.verdict and turn.verdict.readable else "",
         reply=reply_verdict(turn),
         reply_done=reply_outcome(turn),
+        guideline=guideline_of(turn.sent or "", turn.user),
     )
 
 
@@ -114,8 +124,13 @@ def bars(verdict: Verdict | None, columns: int) -> Content:
     return Content("\n").join(lines)
 
 
-def rule(verdict: Verdict | None) -> Content:
-    """The rule of thumb and where it comes from."""
+def rule(report: Report) -> Content:
+    """The rule of thumb and where it comes from; another one, if that was sent in its place."""
+    verdict = report.verdict
+    if report.replaced:
+        return Content.assemble(
+            ("Rule that was sent along\n", "$quiet"), (excerpt(report.guideline, RULE), "italic")
+        )
     if verdict is None or not verdict.rule:
         return Content()
     parts = [
@@ -218,7 +233,8 @@ def folded(report: Report) -> Content:
     if report.said is not None:
         title += f"you said: {report.said.words} · "
     line = flag_line(verdict, report.done)
-    rule_words = f" · {one_line(verdict.rule)}" if verdict and verdict.rule else ""
+    used = report.guideline if report.replaced else verdict.rule if verdict else ""
+    rule_words = f" · {one_line(used)}" if used else ""
     reply = _short_reply(report.reply)
     return Content.assemble((title, "$accent"), line, *reply, (rule_words, "$foreground"))
 

@@ -210,7 +210,12 @@ class StandIn:
         while True:
             judged = given.pop(0)
             decision = decide_message(turn.user, judged, self.policy)
-            turn = replace(turn, verdicts=(*turn.verdicts, judged), action=decision.action)
+            turn = replace(
+                turn,
+                verdicts=(*turn.verdicts, judged),
+                action=decision.action,
+                reason=decision.reason,
+            )
             self._keep(turn)
             checked = Checked(judged, decision)
             yield checked
@@ -312,5 +317,6 @@ def finished(number: int, text: str, reply: str, judged: Verdict = CASUAL) -> Tu
         reply=reply,
         verdicts=(judged,),
         action=decision.action,
+        reason=decision.reason,
         stop_reason=StopReason.COMPLETE,
     )

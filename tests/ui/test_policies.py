@@ -6,15 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.widgets import Static
 
 from oa_chat.phrases import Phrases
 from oa_chat.policies.shelf import Shelf, shipped
-from oa_chat.policy import Action, Languages
+from oa_chat.policy import Action, CategoryRule, Languages
 from oa_chat.ui.commands import choose_policy, commands
 from oa_chat.ui.dialogs import Confirm
+from oa_chat.ui.guard_panel import GuardPanel
 from oa_chat.verdict import Severity
 from tests.policies.test_policy_file import LEVELS
-from tests.ui.driving import SIZE, app_with, say, shown, started, until
+from tests.ui.driving import SIZE, app_with, plain, say, shown, started, until
 from tests.ui.stand_in import CASUAL, FLAGGED, Script, StandIn
 
 WIDE = (140, 45)
@@ -127,3 +129,26 @@ async def test_a_question_about_the_language_says_so_and_shows_what_goes_along()
         assert session.conversation.turns[-1].sent == (
             "Wie geht es dir heute Abend?\n\n[Guideline: Take (b)care(/b).]"
         )
+
+
+async def test_a_rule_of_a_category_and_what_decided_stay_in_the_panel() -> None:
+    own = {"hate": CategoryRule(Action.NUDGE, Severity.POSSIBLY, "Take [b]care[/b] of both.")}
+    policy = replace(shipped()["balanced"], categories=own)
+    judged = replace(FLAGGED, categories=("hate",))
+    app = app_with(StandIn([Script([judged]), Script([CASUAL])], policy=policy))
+
+    def panel() -> str:
+        blocks = app.chat.query_one(GuardPanel).query("#headline, #rule").results(Static)
+        return "\n".join(plain(block) for block in blocks)
+
+    async with app.run_test(size=WIDE) as pilot:
+        await started(pilot, app)
+        await say(pilot, app, "how do I get back at them?")
+        once = panel()
+        assert "Rule that was sent along\nTake (b)care(/b) of both." in once
+        assert FLAGGED.rule not in once
+        assert "balanced policy: probably needs caution, about hate" in once
+        await say(pilot, app, "hello")
+        assert "Take" not in panel()
+        await pilot.press("ctrl+up")
+        assert once in panel().replace("turn 1 of 2\n", "")
