@@ -2,8 +2,8 @@
 
 Twice: once the clients rest between two messages as programs with users do, once each asks again as
 soon as it is answered. In the second case the guard is saturated, and a client waits for all others
-however the queue is arranged: p99 is at least clients / (checks a second). The service remembers
-verdicts, so every text is made unlike all others by a number behind it.
+however the queue is arranged: p99 is at least clients / (checks a second). Equal texts
+that wait together are judged once, so every text is made unlike all others by a number behind it.
 """
 
 from __future__ import annotations

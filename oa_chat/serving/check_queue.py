@@ -1,9 +1,9 @@
 """Checks of many clients at once: what waits while the guard works is judged together next.
 
-The guard runs one batch at a time, and a batch of 32 costs less than 32 batches of one. What was
-judged before, or is in the same batch twice, is not judged again (`remembered`). The queue is
-bounded, and so is how long anyone waits; who waits too long gets an unreadable verdict, which no
-policy lets pass.
+The guard runs one batch at a time, and a batch of 32 costs less than 32 batches of one. What is in
+a batch twice is judged once. Earlier messages may be answered from memory (`remembered`), what is
+new never: a guard that hangs would pass for one that works. The queue is bounded, and so is how
+long anyone waits; who waits too long gets an unreadable verdict, which no policy lets pass.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class QueueLimits:
 class _Job:
     messages: Sequence[Message]
     key: bytes
+    recall: bool
+    """Whether a remembered verdict will do."""
     verdict: asyncio.Future[Verdict] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -63,9 +65,17 @@ class CheckQueue:
         """How many texts wait or are being judged."""
         return sum(not job.verdict.done() for job in (*self._running, *self._jobs))
 
-    async def check_all(self, conversations: Sequence[Sequence[Message]]) -> list[Verdict]:
-        """The verdicts on the last messages. Raises HttpRefusal if the queue is full."""
-        jobs = [_Job(messages, digest(messages)) for messages in conversations]
+    async def check_all(
+        self, conversations: Sequence[Sequence[Message]], recall: int = 0
+    ) -> list[Verdict]:
+        """The verdicts on the last messages; for the first `recall` a remembered one will do.
+
+        Raises HttpRefusal if the queue is full.
+        """
+        jobs = [
+            _Job(messages, digest(messages), at < recall)
+            for at, messages in enumerate(conversations)
+        ]
         new = [job for job in jobs if not self._recall(job)]
         if self.waiting + len(new) > self._limits.most:
             raise busy("the guard", 1)
@@ -118,7 +128,7 @@ class CheckQueue:
 
     def _recall(self, job: _Job) -> bool:
         """Answer a job from memory, if that is possible."""
-        verdict = self._remembered.get(job.key)
+        verdict = self._remembered.get(job.key) if job.recall else None
         if verdict is not None:
             job.verdict.set_result(verdict)
         return verdict is not None

@@ -49,7 +49,7 @@ class Judge:
     async def judge(self, messages: Sequence[Message]) -> Judgement:
         """The judgement of a conversation that ends with the user's message.
 
-        Raises HttpRefusal if the queue is full.
+        The newest message is always judged anew. Raises HttpRefusal if the queue is full.
         """
         spoken = [message for message in messages if message.role != "system"]
         verdicts = await self._verdicts(spoken)
@@ -73,7 +73,8 @@ class Judge:
     async def _verdicts(self, spoken: Sequence[Message]) -> dict[int, Verdict]:
         """The verdict on each user message, by its place."""
         places = range(0, len(spoken), 2)
-        verdicts = await self._checks.check_all([spoken[: at + 1] for at in places])
+        conversations = [spoken[: at + 1] for at in places]
+        verdicts = await self._checks.check_all(conversations, recall=len(conversations) - 1)
         return dict(zip(places, verdicts, strict=True))
 
 

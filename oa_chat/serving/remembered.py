@@ -1,8 +1,7 @@
 """Verdicts on conversations that were judged before: a guard says the same of the same text.
 
-Clients send their history with every message, and many of them say the same few things. Only whole
-verdicts are kept, never a failure, and no text: a conversation is known by its digest. What is kept
-is bounded, and gone with the process.
+Clients send their history with every message. Only whole verdicts are kept, never a failure, and no
+text: a conversation is known by its digest. What is kept is bounded, and gone with the process.
 """
 
 from __future__ import annotations

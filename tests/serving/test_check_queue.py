@@ -128,7 +128,7 @@ async def test_a_bug_in_the_guard_and_the_end_of_the_service_are_no_pass() -> No
     assert "stopped" in answer.failure
 
 
-async def test_a_text_is_judged_once_in_a_batch_and_once_ever() -> None:
+async def test_a_text_is_judged_once_in_a_batch_and_recalled_only_on_demand() -> None:
     guard = CountingGuard()
     queue = CheckQueue(guard, QueueLimits(batch=2))
     async with running(queue):
@@ -139,10 +139,12 @@ async def test_a_text_is_judged_once_in_a_batch_and_once_ever() -> None:
         guard.gate.set()
         levels = [(await task)[0].severity for task in (first, *asked)]
         assert levels == [1, 2, 1, 2, 1]
-        assert guard.batches == [1, 2]
-        (again,) = await queue.check_all(one("bb"))
-    assert (again.severity, again.latency_ms) == (2, 0.0)
-    assert guard.batches == [1, 2]
+        assert guard.batches == [1, 2, 1]
+        (again,) = await queue.check_all(one("bb"), recall=1)
+        assert (again.severity, again.latency_ms) == (2, 0.0)
+        assert guard.batches == [1, 2, 1]
+        await queue.check_all([*one("bb"), *one("bb")], recall=1)
+    assert guard.batches == [1, 2, 1, 1]
 
 
 async def test_a_failure_is_not_remembered() -> None:
@@ -153,7 +155,7 @@ async def test_a_failure_is_not_remembered() -> None:
     async with running(queue):
         (failed,) = await queue.check_all(one("a"))
         guard.wrong = False
-        (judged,) = await queue.check_all(one("a"))
+        (judged,) = await queue.check_all(one("a"), recall=1)
     assert (failed.readable, judged.readable) == (False, True)
 
 

@@ -100,7 +100,9 @@ async def test_a_conversation_that_goes_on_is_judged_once(guard: Reader) -> None
             await judge.judge(messages)
             messages.append(Message("assistant", f"answer {number}"))
         assert len(guard.seen) == 5
+        await judge.judge(messages[:-1])  # the newest is judged anew, though it was judged before
+        assert len(guard.seen) == 6
         other = [Message("user", "message 0"), Message("assistant", "another answer")]
         # Another history: what follows is judged anew, as far as the guard looks back.
         await judge.judge([*other, *messages[2:-1]])
-        assert len(guard.seen) == 8
+        assert len(guard.seen) == 10
