@@ -98,11 +98,26 @@ def test_what_was_confirmed_is_told_from_what_was_not() -> None:
     assert germany.about("crisis")[0].confirmed
     assert germany.international.confirmed
     told = help_lines(Settings(help=HelpSettings(country="DE")))
-    assert any("TelefonSeelsorge: 0800 111 0 111" in line for line in told)
+    assert any("TelefonSeelsorge:\n  0800 111 0 111" in line for line in told)
     for line in germany.lines:
         (shown,) = [text for text in told if text.startswith(line.name)]
         assert ("not confirmed" in shown) is not line.confirmed
     assert any(not line.confirmed for code in CODES for line in lines_for(code).lines)
+
+
+@pytest.mark.parametrize("code", [*CODES, "XX"])
+def test_no_number_is_cut_in_two_on_a_narrow_screen(code: str) -> None:
+    told = help_lines(Settings(help=HelpSettings(country=code)))
+    for line in lines_for(code).lines:
+        (shown,) = [text for text in told if text.startswith(f"{line.name}:")]
+        (row,) = [row for row in shown.splitlines() if line.number in row]
+        place = row.index(line.number) + len(line.number)
+        assert place <= 68
+
+
+def test_without_a_country_the_local_emergency_number_is_named() -> None:
+    told = help_lines(Settings(help=HelpSettings(country="XX")))
+    assert told[1] == "In danger right now: please call your local emergency number"
 
 
 def test_the_review_has_a_date() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import indent
 from typing import Any
 
 from oa_chat.commands.report import verdict_fields
@@ -43,7 +44,7 @@ def policy_lines(profile: Profile, policy: Policy, help_lines: Sequence[str]) ->
             lines += ["", title, *(f"  “{phrase}”" for phrase in phrases.written)]
     lines += ["", "Languages", *_language_lines(policy)]
     lines += _other_lines(profile)
-    lines += ["", "Help", *(f"  {line}" for line in help_lines)]
+    lines += ["", "Help", *(indent(line, "  ") for line in help_lines)]
     return [printable(line) for line in lines]
 
 
