@@ -18,6 +18,12 @@ import msgspec
 
 from oa_chat.errors import OaChatError
 
+_ENDLESS_KEY = re.compile(
+    r"""(?<![\w.\-"'])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){100}"""
+)
+"""A key of so many parts that tomllib, whose time grows with their square, would be busy for long:
+70 s for 50,000."""
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -48,6 +54,9 @@ class TomlKind(Generic[T]):
 
     def tables(self, text: str, path: Path) -> dict[str, Any]:
         """The text as plain tables, not yet checked."""
+        deep = self.error(f"The {self.what} {path} is nested too deeply.", "Is it the right file?")
+        if _ENDLESS_KEY.search(text):
+            raise deep
         try:
             return tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -55,9 +64,7 @@ class TomlKind(Generic[T]):
                 f"The {self.what} {path} is not valid TOML: {error}.", "Correct that line."
             ) from error
         except RecursionError as error:
-            raise self.error(
-                f"The {self.what} {path} is nested too deeply.", "Is it the right file?"
-            ) from error
+            raise deep from error
 
     def refuse_unknown(self, tables: Mapping[str, Any], text: str, path: Path) -> None:
         """Raise for the first key that the struct does not know, with the nearest one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,12 @@ def test_the_documents_example_is_a_policy() -> None:
     assert profile.policy.categories
     assert profile.policy.allow.written
     assert profile.policy.deny.written
+
+
+@pytest.mark.parametrize("key", ["a", '"a"', "'a b'"])
+def test_a_key_without_end_is_refused_at_once(key: str) -> None:
+    text = f"{LEVELS}\n{'.'.join([key] * 50_000)} = 1\n"
+    began = time.perf_counter()
+    with pytest.raises(SettingsError, match="nested too deeply"):
+        parse_profile(text, Path("mine.toml"))
+    assert time.perf_counter() - began < 5
