@@ -86,11 +86,14 @@ class Feedback(ModalScreen[Said | None]):
     def reason(self) -> Content:
         """What this is about."""
         symbol, style = mark(self.turn.verdict)
+        judged = self.turn.reply_verdict or self.turn.withdrawn
+        about = "\nThis is about your message. A reply's flag cannot be noted yet, sorry."
         return Content.assemble(
             ("What would have been right?\n\n", "bold"),
             (f"“{one_line(self.turn.user, 120)}”\n", "italic"),
             ("the guard: ", "$quiet"),
             (f"{symbol} {flag_words(self.turn.verdict)}", style),
+            (about if judged else "", "$quiet"),
             ("\nThis is kept with the message and changes no verdict. Esc closes.", "$quiet"),
         )
 

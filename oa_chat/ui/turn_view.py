@@ -11,13 +11,20 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from oa_chat.conversation import StopReason, Turn, WithdrawnReply
+from oa_chat.conversation import Turn, WithdrawnReply
 from oa_chat.errors import OaChatError
 from oa_chat.policy import Action
 from oa_chat.printable import printable
 from oa_chat.ui.texts import REPLY, excerpt
 from oa_chat.ui.withdrawn import WithdrawnView
-from oa_chat.ui.wording import ending, flag_line, outcome, withdrawn_line, worth_a_line
+from oa_chat.ui.wording import (
+    ending,
+    flag_line,
+    outcome,
+    unjudged_line,
+    withdrawn_line,
+    worth_a_line,
+)
 from oa_chat.ui.working import Working
 from oa_chat.verdict import Verdict
 
@@ -139,11 +146,8 @@ def _end_notes(turn: Turn, error: OaChatError | None = None, advice: str = "") -
 
     A flag on a reply that stays is for the panel: most are mild, and some are wrong.
     """
-    notes: list[Static] = []
-    said = turn.reply_verdict
-    if said and not said.readable and turn.stop_reason is not StopReason.UNJUDGED:
-        line = Content.assemble(("the reply: ", "$quiet"), flag_line(said, "shown, not judged"))
-        notes.append(Static(line, classes="flag"))
+    unjudged = unjudged_line(turn)
+    notes = [Static(unjudged, classes="flag")] if unjudged else []
     classes = "ending" if turn.reply else "ending alone"
     if error is not None:
         parts = [(f"✗ {printable(error.message)}", "$error")]
@@ -171,6 +175,8 @@ class OldTurn(Static):
             parts += [("\n", ""), withdrawn_line(kept)]
         if turn.reply:
             parts += [("\n\n", ""), (excerpt(turn.reply, REPLY), "$foreground 80%")]
+        if unjudged := unjudged_line(turn):
+            parts += [("\n", ""), unjudged]
         words, style = ending(turn)
         if words:
             parts += [("\n", ""), (words, style)]

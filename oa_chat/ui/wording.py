@@ -113,6 +113,14 @@ def withdrawn_line(withdrawn: WithdrawnReply) -> Content:
     return Content.assemble(("withdrawn reply · ", "$quiet"), flag_line(flag, ""))
 
 
+def unjudged_line(turn: Turn) -> Content | None:
+    """That a reply was shown and the guard gave no verdict on it; None if that is not so."""
+    said = turn.reply_verdict
+    if said is None or said.readable or turn.stop_reason is StopReason.UNJUDGED:
+        return None
+    return Content.assemble(("the reply: ", "$quiet"), flag_line(said, "shown, not judged"))
+
+
 def flag_line(verdict: Verdict | None, done: str, *, rule: bool = False) -> Content:
     """The verdict on one line: symbol, words, certainty, what was done, and maybe the rule."""
     symbol, style = mark(verdict)

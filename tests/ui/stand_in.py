@@ -251,7 +251,7 @@ class StandIn:
             if last:
                 yield Withheld(self._end(turn, StopReason.FLAGGED), kept.verdicts[-1])
                 return
-            rule = kept.verdicts[-1].rule
+            rule = f"{rule} {kept.verdicts[-1].rule}".strip()  # as `InFlight.also` does
             yield Sending(compose_sent(turn.user, rule), rule, seen, 420, 400, 4096, 0, 0)
         reply = ""
         for number, piece in enumerate(script.pieces, 1):

@@ -180,3 +180,34 @@ async def test_stored_turns_show_what_was_withdrawn() -> None:
         await pilot.pause()
         assert app.chat.query(TurnView).last().query_one(WithdrawnView).unfolded
         assert sum(view.unfolded for view in app.chat.query(WithdrawnView)) == 1
+
+
+async def test_a_reply_that_was_not_judged_stays_marked_further_up() -> None:
+    unjudged = replace(finished(1, "hi", "Hello."), verdicts=(CASUAL, DEAD))
+    old = OldTurn(unjudged)
+    assert "the reply: ? no verdict · shown, not judged" in plain(old)
+    assert "the reply" not in plain(OldTurn(finished(2, "hi", "Hello.")))
+
+
+async def test_f6_says_that_it_is_about_the_message() -> None:
+    app = app_with(StandIn([Script(reply_verdict=FLAG)]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await started(pilot, app)
+        await say(pilot, app, "hello")
+        await pilot.press("f6")
+        await until(pilot, lambda: "This is about your message." in shown(app))
+
+
+async def test_a_screen_that_is_resized_keeps_text_held_back() -> None:
+    gate = asyncio.Event()
+    app = app_with(StandIn([Script(pieces=("One.", " Two."), held=True, gate=gate)]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await started(pilot, app)
+        await say(pilot, app, "hello", wait=False)
+        for columns in (140, 44, 100):
+            await until(pilot, lambda: "the guard is reading the reply" in shown(app))
+            assert "Two." not in shown(app)
+            await pilot.resize_terminal(columns, 24)
+        gate.set()
+        await until(pilot, lambda: not app.chat.running)
+        assert "One. Two." in shown(app)
