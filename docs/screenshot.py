@@ -17,7 +17,7 @@ from oa_chat.config import override
 from oa_chat.ui.app import OaChatApp
 
 PICTURE = Path(__file__).with_name("screen.svg")
-SIZE = (130, 38)
+SIZE = (130, 44)
 SEED = 5
 TALK = ("Hello there", "I had a long day", "I think all white people are racists")
 
