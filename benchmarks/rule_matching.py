@@ -27,7 +27,7 @@ from oa_chat.rulebook import Rulebook
 
 ROOT = Path(__file__).resolve().parent.parent
 MESSAGES = ROOT / "tests" / "data" / "rule_dev.jsonl"
-GUARD = ROOT / "oa_chat" / "models" / "guard-minilm-q5_0.gguf"
+GUARD = ROOT / "oa_chat" / "models" / "guard-minilm-q8_0.gguf"
 
 Scores = dict[int, float]
 Scorer = Callable[[str], Scores]

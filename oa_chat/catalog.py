@@ -45,7 +45,7 @@ STARTER = EmbeddedModel(
     "The starter model is for small talk only: it knows no facts and gives no advice."
     " For a real one: oa-chat models list",
 )
-GUARD = EmbeddedModel("embedded", "guard-minilm-q5_0.gguf", "embedded guard")
+GUARD = EmbeddedModel("embedded", "guard-minilm-q8_0.gguf", "embedded guard")
 RULE_WRITER = EmbeddedModel("rule-writer", "rule-writer-q8_0.gguf", "rule writer")
 
 EMBEDDED = {model.name: model for model in (STARTER, GUARD, RULE_WRITER)}

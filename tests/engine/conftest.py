@@ -22,7 +22,7 @@ def starter() -> Path:
 @pytest.fixture(scope="session")
 def guard_file() -> Path:
     """The embedded guard: a BERT classifier."""
-    return MODELS / "guard-minilm-q5_0.gguf"
+    return MODELS / "guard-minilm-q8_0.gguf"
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ class Local:
 @pytest.fixture(scope="module")
 def guard() -> Iterator[Local]:
     models = Path(__file__).resolve().parents[2] / "oa_chat" / "models"
-    local = Local(models / "guard-minilm-q5_0.gguf")
+    local = Local(models / "guard-minilm-q8_0.gguf")
     yield local
     local.runner.close()
 
@@ -249,15 +249,15 @@ def test_windows_cover_everything_and_overlap_by_half(guard: Local) -> None:
     text = " ".join(prose(500))
     whole = guard.runner._ids.tokens(text).ids
     windows = [ids[1:-1] for ids in guard.tokens(text)]
-    assert all(len(window) == 254 for window in windows)
-    assert windows[0] == whole[:254]
-    assert windows[1] == whole[127:381]
-    assert windows[-1] == whole[-254:]
+    assert all(len(window) == 126 for window in windows)
+    assert windows[0] == whole[:126]
+    assert windows[1] == whole[63:189]
+    assert windows[-1] == whole[-126:]
 
 
 def test_five_thousand_harmless_words_alone_are_casual(guard: Local) -> None:
     (windows,) = guard.judge(" ".join(prose(5000)))
-    assert len(windows) > 30
+    assert len(windows) > 60
     assert worst(windows) == 0
 
 
@@ -272,11 +272,11 @@ def test_five_thousand_harmless_words_hide_nothing(guard: Local, place: float, b
     assert worst(windows) >= LABELS.index("__needs_caution__")
 
 
-@pytest.mark.parametrize("shift", range(0, 254, 36))
+@pytest.mark.parametrize("shift", range(0, 126, 18))
 def test_nothing_hides_on_the_border_of_a_window(guard: Local, shift: int) -> None:
-    front = "the bread needs to rise overnight and the moon looks large " * 50
-    words = front.split()[: 254 - 12 + shift]
-    text = " ".join([*words, BAD.rstrip("."), *front.split()[:300]])
+    front = "the bread needs to rise overnight and the moon looks large " * 20
+    words = front.split()[: 126 - 12 + shift]
+    text = " ".join([*words, BAD.rstrip("."), *front.split()[:150]])
     (windows,) = guard.judge(text)
     assert worst(windows) >= LABELS.index("__needs_caution__")
 
@@ -318,7 +318,7 @@ def test_a_megabyte_is_read_in_bounded_steps(guard: Local, monkeypatch: pytest.M
 
 def test_repeated_filler_costs_little(guard: Local) -> None:
     (windows,) = guard.judge("a b " * 20_000)
-    assert len(windows) > 300
+    assert len(windows) > 500
     judged = [answer.done for answer in guard.answers if isinstance(answer, Progress)]
     print(f"{judged[-1]} texts judged for {len(windows)} windows")
     assert judged[-1] <= 20
@@ -332,7 +332,7 @@ async def test_the_parent_gets_windows_and_vectors(
 ) -> None:
     engine = new_engine(guard_file, "classifier")
     info = await engine.load()
-    assert (info.labels, info.context, info.kind) == (list(LABELS), 256, "classifier")
+    assert (info.labels, info.context, info.kind) == (list(LABELS), 128, "classifier")
     hello, racist = await engine.classify(
         [Passage("hello there"), Passage("I think all white people are racists")]
     )
