@@ -37,7 +37,7 @@ _EXIT_CODES = """## Exit codes
 | 5 | an engine |
 | 6 | the guard gave no verdict |
 | 7 | the stored conversations |
-| 8 | not sent: blocked, or nobody confirmed |
+| 8 | not sent: blocked, or nobody confirmed; or the reply was flagged twice |
 | 9 | a command of the pipeline: a recipe, data, a server, a training, a conversion |
 | 70 | a bug |
 | 130 | interrupted |
@@ -50,15 +50,15 @@ _EXIT_CODES = """## Exit codes
     {"text": "...", "context": [{"role": "user", "content": "..."}]}
 
 and writes one line for each, in order: `text`, `label` (ProsocialDialog's name), `severity` (0 to
-4), `probabilities` (five, by label), `rule`, `categories`, `action`, `reason` (which policy decided,
-and what decided), `guideline` (what would be sent along), `guard`, `language` (a code of two letters,
-or null), `language_known` (whether the guard knows it), `latency_ms`. If the guard gave no verdict,
-`label` and `severity` are null and `failure` says why. Lines that cannot be read are named on standard
-error with their number; the exit code is then 1.
+4), `probabilities` (five, by label), `rule`, `categories`, `action`, `reason` (which policy
+decided, and what decided), `guideline` (what would be sent along), `guard`, `language` (a code of
+two letters, or null), `language_known` (whether the guard knows it), `latency_ms`. If the guard
+gave no verdict, `label` and `severity` are null and `failure` says why. Lines that cannot be read
+are named on standard error with their number; the exit code is then 1.
 
 `oa-chat ask --json` writes one object: `text`, `model`, `guard`, `verdict` (the fields above, or
 null without a guard), `reply`, `sent` (exactly what went to the model, or null), `stop_reason`,
-`timing`, and `error` if there was one.
+`reply_verdict`, `withdrawn`, `timing`, and `error` if there was one.
 """
 
 
