@@ -32,7 +32,8 @@ _WRITER_SECONDS = 10.0
 _RULE_LENGTH = 200
 _CANDIDATES = 6
 _WARMTH = 0.7
-"""The temperature of all candidates but the first. Both chosen on dev messages: docs/models.md."""
+"""The temperature of all candidates but the first. What several candidates bring is measured on the
+writer's card: for the shipped one no more than chance."""
 
 
 @dataclass(frozen=True, slots=True)

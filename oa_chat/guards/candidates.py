@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 _ECHO = 0.3
-"""What naming the message's words counts beside agreement. Chosen on dev messages by chrF against
-the written rules: see docs/models.md."""
+"""What naming the message's words counts beside agreement: 0.2 to 0.4 were best by chrF against the
+written rules of 300 dev messages, with the writer before the shipped one."""
 _STEM = 5
 """Letters that are compared of a word: "lying" and "lied" stay apart, "stealing" is "steal"."""
 _LEAST_WORDS = 3
