@@ -121,7 +121,7 @@ def test_every_dependency_has_its_reason(heading: str, requirements: list[str]) 
 
 
 def test_every_extra_is_documented() -> None:
-    assert set(EXTRAS) == {"test", "lint", "data", "cluster", "train"}
+    assert set(EXTRAS) == {"test", "lint", "serve", "data", "cluster", "train"}
 
 
 def pins() -> dict[str, str]:

@@ -153,14 +153,14 @@ def test_ctrl_c_in_plain_while_text_is_held_back(store: Path) -> None:
 
 def test_ctrl_c_in_ask_stores_what_had_passed(store: Path) -> None:
     process = subprocess.Popen(
-        command("ask", "strict", store, ["One. ", "Two. ", "Three."], seconds="0.4"),
+        command("ask", "strict", store, ["One. ", "Two. ", "Three."], seconds="1.5"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and not store.exists():
         time.sleep(0.05)
-    time.sleep(0.8)
+    time.sleep(2.2)  # a check takes 1.5 s, and the pieces take two of them at least
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     turn = stored(store)
