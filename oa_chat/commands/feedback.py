@@ -9,19 +9,18 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from oa_chat.commands.stored import JSON, opened_store, with_options
 from oa_chat.errors import UsageError
 from oa_chat.verdict import Severity
 
 if TYPE_CHECKING:
     from oa_chat.corrections import Correction, Corrections
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
 def _level(_context: click.Context, _parameter: click.Parameter, said: str) -> Severity:
@@ -35,32 +34,17 @@ def _level(_context: click.Context, _parameter: click.Parameter, said: str) -> S
     return found
 
 
-def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--debug", is_flag=True, help="Show tracebacks.")(command)
-    path = click.Path(path_type=Path)
-    return click.option("--data-dir", type=path, help="Where conversations lie.")(command)
-
-
 @contextlib.contextmanager
 def _opened(context: click.Context) -> Iterator[Corrections]:
     """The corrections of the data directory that was named last on the command line."""
-    from oa_chat.config import store_path
     from oa_chat.corrections import Corrections
-    from oa_chat.store import Store
 
-    said = None
-    above: click.Context | None = context
-    while above is not None and said is None:
-        said, above = above.params.get("data_dir"), above.parent
-    store = Store(store_path(said))
-    try:
+    with opened_store(context) as store:
         yield Corrections(store)
-    finally:
-        store.close()
 
 
 @click.group()
-@_with_options
+@with_options
 def feedback(**_said: Any) -> None:
     """Say that a flag is wrong; list, export and remove what you said.
 
@@ -74,8 +58,8 @@ def feedback(**_said: Any) -> None:
 @click.option("--message", "place", metavar="ID:TURN", help='Such as 12:3; "last" without it.')
 @click.option("--text", help="About this text, which is in no conversation.")
 @click.option("--note", default="", help="Why, in your words.")
-@_JSON
-@_with_options
+@JSON
+@with_options
 @click.pass_context
 def add(
     context: click.Context,
@@ -108,8 +92,8 @@ def add(
 
 
 @feedback.command("list")
-@_JSON
-@_with_options
+@JSON
+@with_options
 @click.pass_context
 def list_(context: click.Context, /, as_json: bool, **_said: Any) -> None:
     """List what you said: number, message, the guard's level, yours, and the text."""
@@ -127,7 +111,7 @@ def list_(context: click.Context, /, as_json: bool, **_said: Any) -> None:
 @feedback.command()
 @click.option("--out", type=click.Path(path_type=Path), help="File; standard output without it.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-@_with_options
+@with_options
 @click.pass_context
 def export(context: click.Context, /, out: Path | None, force: bool, **_said: Any) -> None:
     """Write what you said as training records, JSON lines.
@@ -149,7 +133,7 @@ def export(context: click.Context, /, out: Path | None, force: bool, **_said: An
 
 @feedback.command()
 @click.argument("number", type=click.IntRange(min=1))
-@_with_options
+@with_options
 @click.pass_context
 def remove(context: click.Context, /, number: int, **_said: Any) -> None:
     """Take back what you said. NUMBER is one of `oa-chat feedback list`."""

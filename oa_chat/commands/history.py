@@ -8,49 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from oa_chat.commands.stored import JSON, opened_store, with_options
 from oa_chat.commands.terminal import is_terminal
 from oa_chat.errors import UsageError
 
 if TYPE_CHECKING:
     from oa_chat.history import History
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 _ID = click.argument("name", metavar="ID")
 _LIMIT = click.IntRange(min=1)
-
-
-def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--debug", is_flag=True, help="Show tracebacks.")(command)
-    path = click.Path(path_type=Path)
-    return click.option("--data-dir", type=path, help="Where conversations lie.")(command)
 
 
 @contextlib.contextmanager
 def _opened(context: click.Context) -> Iterator[History]:
     """The history of the data directory that was named last on the command line."""
-    from oa_chat.config import store_path
     from oa_chat.history import History
-    from oa_chat.store import Store
 
-    said = None
-    above: click.Context | None = context
-    while above is not None and said is None:
-        said, above = above.params.get("data_dir"), above.parent
-    store = Store(store_path(said))
-    try:
+    with opened_store(context) as store:
         yield History(store)
-    finally:
-        store.close()
 
 
 @click.group()
-@_with_options
+@with_options
 def history(**_said: Any) -> None:
     """List, show, search, export, import and delete conversations.
 
@@ -61,8 +46,8 @@ def history(**_said: Any) -> None:
 @history.command("list")
 @click.option("--limit", type=_LIMIT, help="At most so many.")
 @click.option("--deleted", is_flag=True, help="Those that can still be restored.")
-@_JSON
-@_with_options
+@JSON
+@with_options
 @click.pass_context
 def list_(
     context: click.Context, /, limit: int | None, deleted: bool, as_json: bool, **_said: Any
@@ -86,8 +71,8 @@ def list_(
 
 @history.command()
 @_ID
-@_JSON
-@_with_options
+@JSON
+@with_options
 @click.pass_context
 def show(context: click.Context, /, name: str, as_json: bool, **_said: Any) -> None:
     """Print a conversation with its flags and rules."""
@@ -106,8 +91,8 @@ def show(context: click.Context, /, name: str, as_json: bool, **_said: Any) -> N
 @history.command()
 @click.argument("text", nargs=-1, required=True)
 @click.option("--limit", type=_LIMIT, default=50, show_default=True, help="At most so many turns.")
-@_JSON
-@_with_options
+@JSON
+@with_options
 @click.pass_context
 def search(
     context: click.Context, /, text: tuple[str, ...], limit: int, as_json: bool, **_said: Any
@@ -141,7 +126,7 @@ def search(
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File; standard output without it.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-@_with_options
+@with_options
 @click.pass_context
 def export(
     context: click.Context,
@@ -169,8 +154,8 @@ def export(
 @history.command("import")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--again", is_flag=True, help="Import what is there already once more.")
-@_JSON
-@_with_options
+@JSON
+@with_options
 @click.pass_context
 def import_(
     context: click.Context, /, path: Path, again: bool, as_json: bool, **_said: Any
@@ -209,7 +194,7 @@ def import_(
 @_ID
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--for-good", is_flag=True, help="At once and without a way back.")
-@_with_options
+@with_options
 @click.pass_context
 def delete(context: click.Context, /, name: str, yes: bool, for_good: bool, **_said: Any) -> None:
     """Delete a conversation.
@@ -233,7 +218,7 @@ def delete(context: click.Context, /, name: str, yes: bool, for_good: bool, **_s
 
 @history.command()
 @_ID
-@_with_options
+@with_options
 @click.pass_context
 def restore(context: click.Context, /, name: str, **_said: Any) -> None:
     """Bring a deleted conversation back."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oa_chat.commands.stored import JSON
 from oa_chat.commands.terminal import is_terminal
 from oa_chat.errors import OaChatError, UsageError
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from oa_chat.config import Settings
     from oa_chat.model_list import ModelRow
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 _NAME = click.argument("name", metavar="NAME")
 
 
@@ -42,7 +42,7 @@ def models(**_said: Any) -> None:
 
 
 @models.command("list")
-@_JSON
+@JSON
 @_with_options
 @click.pass_context
 def list_(context: click.Context, /, as_json: bool, **_said: Any) -> None:
@@ -65,7 +65,7 @@ def list_(context: click.Context, /, as_json: bool, **_said: Any) -> None:
 @models.command()
 @_NAME
 @click.option("--again", is_flag=True, help="Download it even if it is here already.")
-@_JSON
+@JSON
 @_with_options
 @click.pass_context
 def pull(context: click.Context, /, name: str, again: bool, as_json: bool, **_said: Any) -> None:
@@ -111,7 +111,7 @@ def pull(context: click.Context, /, name: str, again: bool, as_json: bool, **_sa
 @models.command()
 @_NAME
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_JSON
+@JSON
 @_with_options
 @click.pass_context
 def remove(context: click.Context, /, name: str, yes: bool, as_json: bool, **_said: Any) -> None:
@@ -138,7 +138,7 @@ def remove(context: click.Context, /, name: str, yes: bool, as_json: bool, **_sa
 
 @models.command()
 @_NAME
-@_JSON
+@JSON
 @_with_options
 @click.pass_context
 def info(context: click.Context, /, name: str, as_json: bool, **_said: Any) -> None:

@@ -22,6 +22,7 @@ import msgspec
 
 from oa_chat.catalog import partial_path
 from oa_chat.errors import DownloadError
+from oa_chat.file_lock import try_lock
 
 RESERVE = 64 * 2**20
 """Bytes of a disk that a download leaves free."""
@@ -219,30 +220,10 @@ def gigabytes(size: int) -> str:
 
 def _open_locked(path: Path) -> IO[bytes]:
     stream = path.open("a+b", buffering=0)
-    if not _lock(stream):
+    if not try_lock(stream):
         stream.close()
         raise DownloadError(
             f"{path.name.removesuffix('.part')} is being downloaded by another oa-chat.",
             "Wait for it, or stop it; what is there is kept.",
         )
     return stream
-
-
-if sys.platform == "win32":  # pragma: no cover - the other platform's branch
-    import msvcrt
-
-    def _lock(stream: IO[bytes]) -> bool:
-        # A byte far behind the content: Windows keeps others from reading what is locked.
-        stream.seek(2**62)
-        with contextlib.suppress(OSError):
-            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-            return True
-        return False
-else:
-    import fcntl
-
-    def _lock(stream: IO[bytes]) -> bool:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        return False
