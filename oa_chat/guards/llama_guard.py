@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from oa_chat.conversation import Message
 from oa_chat.engine.gguf_header import GgufHeader
 from oa_chat.engine.protocol import ModelKind, Output, Question
-from oa_chat.guards.answers import NotAVerdict, by_level, read_text
+from oa_chat.guards.answers import NotAVerdict, read_text, two_way
 from oa_chat.guards.family import Identified, RawAnswer, Reading
-from oa_chat.guards.grades import UNSAFE_FROM, grade, row_of
 from oa_chat.guards.signs import best, folded_names, template_has
-from oa_chat.guards.taxonomy import map_categories, unsafe
+from oa_chat.guards.taxonomy import map_categories
 from oa_chat.guards.turns import in_turns
-from oa_chat.verdict import Severity, Subject
+from oa_chat.verdict import Subject
 
 _FAMILY = "llama-guard"
 _FORM = re.compile(r"(?P<verdict>safe|unsafe)(?:\n(?P<codes>S\d{1,2}(?:, ?S\d{1,2})*))?", re.ASCII)
@@ -61,14 +60,7 @@ def _parse(answer: Output) -> Reading:
         raise NotAVerdict("the guard's answer is not of Llama Guard's form")
     codes = re.findall(r"S\d+", match["codes"] or "")
     categories = map_categories(_FAMILY, codes)
-    row = by_level(answer.probabilities, (Severity.CAUTION, Severity.CASUAL))
-    if row is None:
-        return Reading(unsafe(categories) if harmful else Severity.CASUAL, categories=categories)
-    chance = row[Severity.CAUTION]
-    if (chance >= UNSAFE_FROM) is not harmful:
-        raise NotAVerdict("the guard contradicts itself")
-    level = grade(chance, categories)
-    return Reading(level, row_of(level, chance), categories=categories)
+    return two_way(answer, harmful, categories)
 
 
 def identify(header: GgufHeader) -> Identified | None:
